@@ -1,0 +1,153 @@
+/**
+ * Every bound and timer of rbee in one place, with its unit in its name. Configuration may lower or raise some of
+ * them; nothing else in the code holds such a number. The relations that must hold between them are checked when
+ * this module loads, so a careless edit fails at once and not in a user's night.
+ *
+ * @module
+ */
+
+/** Default ports, and the range that workers are given on a machine. */
+export const ports = Object.freeze({
+  queen: 8080,
+  hive: 9200,
+  workerStart: 8081,
+  workerEnd: 8999,
+  /** VAL-016: anything below needs privileges, anything above is no port. */
+  min: 1024,
+  max: 65535,
+});
+
+/** What the numbers mean stands beside each; `Ms` milliseconds, `Bytes` bytes, `Max` an upper bound. */
+export const limits = Object.freeze({
+  // HTTP in
+  requestBodyBytesMax: 32 * 1024 * 1024,
+  requestsInFlightMax: 1024,
+  requestBodyReadMs: 30_000,
+  serverDrainMs: 5_000,
+  keepAliveCommentMs: 10_000,
+  /** A stream's own buffer; beyond it the producer waits (back-pressure). */
+  streamBufferBytesMax: 256 * 1024,
+  /** A client that reads nothing for this long is gone; its stream is ended and what it held is freed. */
+  slowClientMs: 30_000,
+  correlationIdCharsMax: 64,
+
+  // HTTP out
+  connectTimeoutMs: 10_000,
+  connectAttempts: 3,
+  connectBackoffMs: Object.freeze([0, 200, 400]) as readonly number[],
+  callTimeoutMs: 30_000,
+  answerBytesMax: 8 * 1024 * 1024,
+
+  // task
+  waitForSlotMs: 7_000,
+  waitForSlotMsMax: 24 * 3_600_000,
+  busyNarrationMs: Object.freeze([1_000, 2_000, 4_000]) as readonly number[],
+  queueTasksMax: 1_000,
+  taskTimeoutMs: 3_600_000,
+  taskTimeoutMsMax: 24 * 3_600_000,
+  taskReplayBytesMax: 1024 * 1024,
+  /** How long a finished detached task can still be read. */
+  taskKeepMs: 600_000,
+  tasksKeptMax: 1_000,
+  cancelAckMs: 5_000,
+  maxTokensDefault: 512,
+  maxTokensMax: 1_000_000,
+  temperatureDefault: 0.7,
+  messagesMax: 1_000,
+  stopStringsMax: 4,
+  stopCharsMax: 100,
+  nameCharsMax: 64,
+
+  // attach (ephemeral queen)
+  attachLingerMs: 2_000,
+  attachFirstMs: 10_000,
+  queenStartMs: 30_000,
+  queenProbeMs: 2_000,
+
+  // lease
+  leaseRenewMs: 5_000,
+  leaseMs: 15_000,
+  hiveStartMs: 30_000,
+  hiveReconnectMs: Object.freeze([100, 200, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000]) as readonly number[],
+
+  // workers
+  workerReadyMs: 30_000,
+  workerLoadMs: 300_000,
+  workerIdleMs: 300_000,
+  workerIdleCheckMs: 500,
+  workersPerHiveMax: 256,
+  healthIntervalMs: 30_000,
+  healthTimeoutMs: 5_000,
+  healthStrikes: 3,
+  slotsMax: 256,
+  ctxTokensMin: 64,
+  ctxTokensMax: 10_000_000,
+  threadsMax: 1_024,
+  progressIntervalMs: 50,
+
+  // stopping, one ladder: acknowledged, drained, SIGTERM, SIGKILL
+  shutdownAckMs: 5_000,
+  drainMs: 15_000,
+  termGraceMs: 10_000,
+  everythingGoneMs: 30_000,
+
+  // memory: the rule of S23 and S24
+  memoryFactor: 1.2,
+
+  // files
+  logFileBytesMax: 10 * 1024 * 1024,
+  logFilesMax: 3,
+  logLineBytesMax: 16 * 1024,
+  logLinesDefault: 100,
+  logLinesMax: 100_000,
+  configFileBytesMax: 1024 * 1024,
+  stdinPromptBytesMax: 16 * 1024 * 1024,
+  probeTimeoutMs: 10_000,
+  probeOutputBytesMax: 1024 * 1024,
+
+  // Ctrl+C: `deno task` delivers one twice (processes.md 7)
+  secondInterruptMs: 300,
+
+  // a hive's own
+  /** Several changes within this time go out as one `status` event. */
+  hiveEventsCoalesceMs: 50,
+  /** A reader of the hive's events that is further behind is cut; it gets the whole picture when it comes back. */
+  hiveEventsBehindMax: 1_000,
+  /** How often a worker that found its port taken is tried on the next one. */
+  workerPortTries: 8,
+  /** Free memory that was read less than this ago counts as fresh. */
+  machineCacheMs: 1_000,
+  /** How often a followed log is looked at. */
+  logFollowMs: 200,
+  /** Logs of workers that are gone; the oldest are removed when a hive starts. */
+  workerLogsKeptMax: 100,
+  calibrationsKeptMax: 1_000,
+  /** The hive before us may still be ending when a queen starts one. */
+  catalogLockWaitMs: 5_000,
+
+  // engine
+  /** A header holds the vocabulary: the largest known are below 30 MB. A damaged length must not fill the memory. */
+  ggufHeaderBytesMax: 256 * 1024 * 1024,
+  batchTokensMax: 512,
+  /** Tokens that a slot decodes ahead of whoever reads them; beyond it the slot waits (back-pressure). */
+  tokensAheadMax: 8,
+  /** The whole choice of threads at load, on a large model; a small one is done much sooner. */
+  calibrationMs: 3_000,
+  loadEventsPerSecondMax: 20,
+});
+
+/** Throws when two limits contradict each other. Returns nothing. */
+function checkRelations(): void {
+  const rules: [boolean, string][] = [
+    [limits.leaseMs >= 3 * limits.leaseRenewMs, "a lease must survive two lost renewals"],
+    [limits.drainMs + limits.termGraceMs <= limits.everythingGoneMs, "the stop ladder must end within its promise"],
+    [limits.busyNarrationMs.reduce((a, b) => a + b) <= limits.waitForSlotMs, "the wait must cover its narration"],
+    [limits.connectBackoffMs.length === limits.connectAttempts, "one back-off for each attempt"],
+    [ports.workerStart > ports.queen && ports.workerEnd > ports.workerStart, "workers' ports lie above the queen's"],
+    [limits.streamBufferBytesMax < limits.requestBodyBytesMax, "a stream's buffer is the smaller one"],
+  ];
+  for (const [holds, rule] of rules) {
+    if (!holds) throw new RangeError(`Cannot use these limits: ${rule}`);
+  }
+}
+checkRelations();

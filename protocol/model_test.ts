@@ -1,0 +1,46 @@
+/// <reference lib="deno.ns" />
+import assert from "node:assert/strict";
+import { RbeeError } from "./error.ts";
+import { parseModelRef, printModelRef } from "./model.ts";
+
+Deno.test("every form of a reference is read, and printed in one canonical way", () => {
+  for (
+    const [text, canonical] of [
+      ["builtin:tiny", "builtin:tiny"],
+      ["tiny", "builtin:tiny"],
+      ["file:/models/a.gguf", "file:/models/a.gguf"],
+      ["file:///models/a.gguf", "file:/models/a.gguf"],
+      ["https://example.org/x/a.gguf", "https://example.org/x/a.gguf"],
+      ["hf:TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF", "hf:TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF"],
+      ["hf:org/repo:Q4_K_M@main", "hf:org/repo:Q4_K_M@main"],
+    ]
+  ) assert.equal(printModelRef(parseModelRef(text)), canonical);
+});
+
+Deno.test("an alias of the configuration wins over a built-in one", () => {
+  assert.equal(printModelRef(parseModelRef("tiny", { tiny: "file:/x.gguf" })), "file:/x.gguf");
+});
+
+Deno.test("what is no reference is refused with the list of forms", () => {
+  for (
+    const bad of [
+      "",
+      "tinyllamma",
+      "file:relative.gguf",
+      "hf:norepo",
+      "hf:../x:y",
+      "hf:a/b:../../etc",
+      "https://x/y.bin",
+      "https://u:p@h/a.gguf",
+      "builtin:huge",
+      "file:/a\u0000b",
+      "toString",
+    ]
+  ) {
+    assert.throws(
+      () => parseModelRef(bad),
+      (e) => e instanceof RbeeError && e.code === "INVALID_MODEL_REF" && Array.isArray(e.details.accepted),
+      bad,
+    );
+  }
+});

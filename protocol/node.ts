@@ -1,0 +1,75 @@
+/**
+ * A machine and what it has: backends, devices, memory.
+ *
+ * @module
+ */
+import * as z from "zod";
+
+/** How a model is computed. */
+export const backendNames = ["cpu", "cuda", "metal", "vulkan", "rocm"] as const;
+
+/** Schema of a backend name. */
+export const backend = z.enum(backendNames);
+
+/** `cpu`, `cuda`, `metal`, `vulkan` or `rocm`. */
+export type Backend = z.infer<typeof backend>;
+
+/** Schema of one GPU as a hive reports it. */
+export const gpu = z.object({
+  backend,
+  /** Number within its backend, as `--device` takes it. */
+  index: z.number().int().min(0),
+  name: z.string(),
+  uuid: z.string().optional(),
+  memory_total_bytes: z.number().min(0),
+  memory_free_bytes: z.number().min(0),
+  compute_capability: z.string().optional(),
+  driver_version: z.string().optional(),
+});
+
+/** One GPU. */
+export type Gpu = z.infer<typeof gpu>;
+
+/** Schema of what one machine offers, as its hive reports it. */
+export const machine = z.object({
+  hostname: z.string(),
+  platform: z.string(),
+  cpu_cores: z.number().int().min(1),
+  memory_total_bytes: z.number().min(0),
+  memory_available_bytes: z.number().min(0),
+  disk_total_bytes: z.number().min(0).optional(),
+  disk_free_bytes: z.number().min(0).optional(),
+  gpus: z.array(gpu),
+});
+
+/** What one machine offers. */
+export type Machine = z.infer<typeof machine>;
+
+/** Returns the backends of a machine, `cpu` always among them, each with its number of devices. */
+export function backendsOf(gpus: readonly Gpu[]): { name: Backend; devices: number }[] {
+  const count = new Map<Backend, number>([["cpu", 1]]);
+  for (const one of gpus) count.set(one.backend, Math.max(count.get(one.backend) ?? 0, one.index + 1));
+  return backendNames.filter((name) => count.has(name)).map((name) => ({ name, devices: count.get(name)! }));
+}
+
+/** The name under which this machine itself always stands. */
+export const localNodeName = "local";
+
+/** Schema of a node's name: safe as a file name, an argument and a metric label. */
+export const nodeName = z.string().regex(
+  /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+  "must be a name of letters, digits, . _ -",
+);
+
+/** Schema of a node as the registry holds it and lists show it. */
+export const node = z.object({
+  node_name: nodeName,
+  transport: z.enum(["local", "ssh", "direct"]),
+  status: z.enum(["unknown", "reachable", "unreachable"]),
+  hive_port: z.number().int().nullable(),
+  last_connected_unix: z.number().int().nullable(),
+  last_error: z.string().nullable(),
+});
+
+/** A machine and how to reach it. */
+export type Node = z.infer<typeof node>;

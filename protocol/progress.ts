@@ -1,0 +1,36 @@
+/**
+ * Progress of what takes long: loading a model, later downloading one. The wire form is that of S16 and S31.
+ *
+ * @module
+ */
+import * as z from "zod";
+
+/** Schema of one progress event. */
+export const progressEvent = z.discriminatedUnion("stage", [
+  z.object({
+    stage: z.literal("downloading"),
+    bytes_downloaded: z.number(),
+    bytes_total: z.number(),
+    speed_mbps: z.number(),
+  }),
+  z.object({ stage: z.literal("complete"), local_path: z.string() }),
+  z.object({
+    stage: z.literal("loading_to_vram"),
+    layers_loaded: z.number().int(),
+    layers_total: z.number().int(),
+    vram_mb: z.number(),
+  }),
+  z.object({ stage: z.literal("ready") }),
+  z.object({ stage: z.literal("error"), message: z.string() }),
+]);
+
+/** One progress event; after `complete`, `ready` and `error` nothing follows but the end mark. */
+export type ProgressEvent = z.infer<typeof progressEvent>;
+
+/** The event while a model goes into memory. */
+export type LoadingProgress = Extract<ProgressEvent, { stage: "loading_to_vram" }>;
+
+/** Whether nothing follows this event but the end mark. */
+export function isLastProgress(event: ProgressEvent): boolean {
+  return event.stage === "complete" || event.stage === "ready" || event.stage === "error";
+}

@@ -1,0 +1,185 @@
+/**
+ * The one HTTP client between rbee's programs: deadline, retries of connecting, correlation id, error body → RbeeError.
+ *
+ * @module
+ */
+import { fromErrorBody, RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
+import { type AnswerOf, type BodyInput, headers, pathOf, type Route } from "../protocol/routes.ts";
+import { VERSION } from "./version.ts";
+
+/** A program that is called. */
+export interface Peer {
+  /** Its name for messages: `queen-rbee`. */
+  readonly program: string;
+  /** `http://127.0.0.1:8080`, without a path. */
+  readonly base: string;
+  readonly token?: string;
+  /** For a unix socket; plain TCP when absent. */
+  readonly client?: Deno.HttpClient;
+  /** Our own name, shown when versions differ. */
+  readonly caller?: string;
+}
+
+/** One call's particulars. */
+export interface CallOptions<R extends Route> {
+  params?: Record<string, string>;
+  query?: Record<string, string | number | boolean | undefined>;
+  body?: BodyInput<R>;
+  signal?: AbortSignal;
+  /** Until the answer is complete; of a stream, until its headers are there. */
+  deadlineMs?: number;
+  correlationId?: string;
+  /** How often connecting is tried; a request that may have been received is never sent twice. */
+  attempts?: number;
+  /** Told of each attempt after the first, with the wait before it. */
+  onRetry?: (attempt: number, waitMs: number) => void;
+}
+
+/** A streamed answer. */
+export interface StreamAnswer {
+  readonly body: ReadableStream<Uint8Array>;
+  readonly correlationId: string | null;
+  readonly contentType: string;
+}
+
+/** Calls a route and returns its parsed answer. Throws the peer's error, or `CONNECTION_TIMEOUT`, `CONNECTION_LOST`, `INVALID_RESPONSE`. */
+export async function call<R extends Route>(peer: Peer, route: R, options: CallOptions<R> = {}): Promise<AnswerOf<R>> {
+  const deadline = AbortSignal.timeout(options.deadlineMs ?? limits.callTimeoutMs);
+  const signal = options.signal ? AbortSignal.any([options.signal, deadline]) : deadline;
+  const response = await connect(peer, route, { ...options, signal }, deadline);
+  const value = await readJson(peer, response, signal);
+  if (!response.ok) throw fromErrorBody(value, response.status);
+  if (route.answer === undefined) return value as AnswerOf<R>;
+  const parsed = route.answer.safeParse(value);
+  if (parsed.success) return parsed.data as AnswerOf<R>;
+  throw new RbeeError("INVALID_RESPONSE", {
+    message: `Cannot understand the answer of ${peer.program} to ${route.method} ${route.path}`,
+    details: { fields: parsed.error.issues.slice(0, 8).map((issue) => issue.path.join(".")) },
+  });
+}
+
+/** Calls a streaming route; the caller reads (or cancels) the body. Throws as `call` does, before the stream begins. */
+export async function callStream<R extends Route>(
+  peer: Peer,
+  route: R,
+  options: CallOptions<R> = {},
+): Promise<StreamAnswer> {
+  const late = new AbortController();
+  const timer = setTimeout(
+    () => late.abort(new DOMException("deadline", "TimeoutError")),
+    options.deadlineMs ?? limits.callTimeoutMs,
+  );
+  try {
+    const signal = options.signal ? AbortSignal.any([options.signal, late.signal]) : late.signal;
+    const response = await connect(peer, route, { ...options, signal }, late.signal);
+    if (!response.ok) throw fromErrorBody(await readJson(peer, response, signal), response.status);
+    return {
+      body: response.body ?? new Blob([]).stream(),
+      correlationId: response.headers.get(headers.correlationId),
+      contentType: response.headers.get("content-type") ?? "",
+    };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function connect<R extends Route>(
+  peer: Peer,
+  route: R,
+  options: CallOptions<R> & { signal: AbortSignal },
+  deadline: AbortSignal,
+): Promise<Response> {
+  const attempts = Math.min(options.attempts ?? limits.connectAttempts, limits.connectAttempts);
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await send(peer, route, options);
+    } catch (error) {
+      if (options.signal.aborted) throw deadline.aborted ? tooSlow(peer, error) : options.signal.reason;
+      if (!isRefused(error)) throw lost(peer, error);
+      if (attempt >= attempts) throw unreachable(peer, attempt, error);
+      const waitMs = limits.connectBackoffMs[attempt];
+      options.onRetry?.(attempt + 1, waitMs);
+      await sleep(waitMs, options.signal);
+    }
+  }
+}
+
+function send<R extends Route>(peer: Peer, route: R, options: CallOptions<R> & { signal: AbortSignal }) {
+  const sent = new Headers({ [headers.version]: VERSION, [headers.program]: peer.caller ?? "rbee" });
+  if (peer.token) sent.set("authorization", `Bearer ${peer.token}`);
+  if (options.correlationId) sent.set(headers.correlationId, options.correlationId);
+  const body = options.body === undefined ? undefined : JSON.stringify(options.body);
+  if (body !== undefined) sent.set("content-type", "application/json");
+  const init = { method: route.method, headers: sent, body, signal: options.signal, redirect: "manual" as const };
+  return fetch(peer.base + pathOf(route, options), peer.client ? { ...init, client: peer.client } : init);
+}
+
+/** Resolves after `ms`; rejects with the signal's reason. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}
+
+async function readJson(peer: Peer, response: Response, signal: AbortSignal): Promise<unknown> {
+  const announced = Number(response.headers.get("content-length") ?? 0);
+  if (announced > limits.answerBytesMax) {
+    await response.body?.cancel();
+    throw new RbeeError("INVALID_RESPONSE", { message: `Cannot read the answer of ${peer.program}: it is too large` });
+  }
+  try {
+    const text = await response.text();
+    return text === "" ? {} : JSON.parse(text);
+  } catch (error) {
+    if (signal.aborted) throw tooSlow(peer, error);
+    if (!response.ok) return undefined; // a proxy's HTML page: the status says enough
+    throw error instanceof SyntaxError
+      ? new RbeeError("INVALID_RESPONSE", { message: `Cannot read the answer of ${peer.program}: it is no JSON` })
+      : lost(peer, error);
+  }
+}
+
+/** Whether nothing was sent, so that sending again is safe. Texts of Deno's fetch (hyper): "client error (Connect)". */
+function isRefused(error: unknown): boolean {
+  return error instanceof Error && /\(Connect\)|tcp connect error|Connection refused|No such file/.test(error.message);
+}
+
+const place = (peer: Peer) => peer.base.replace(/^https?:\/\//, "");
+
+function unreachable(peer: Peer, attempts: number, cause: unknown): RbeeError {
+  return new RbeeError("CONNECTION_TIMEOUT", {
+    message: `Cannot connect to ${peer.program} at ${place(peer)} after ${attempts} ${
+      attempts === 1 ? "attempt" : "attempts"
+    }`,
+    details: { address: place(peer), attempts },
+    hint: `Check that ${peer.program} runs: rbee status`,
+    cause,
+  });
+}
+
+function tooSlow(peer: Peer, cause: unknown): RbeeError {
+  return new RbeeError("CONNECTION_TIMEOUT", {
+    message: `Cannot wait any longer: ${peer.program} at ${place(peer)} did not answer`,
+    details: { address: place(peer) },
+    hint: `Check that ${peer.program} runs: rbee status`,
+    cause,
+  });
+}
+
+function lost(peer: Peer, cause: unknown): RbeeError {
+  return new RbeeError("CONNECTION_LOST", {
+    message: `Cannot go on: the connection to ${peer.program} at ${place(peer)} was lost`,
+    details: { address: place(peer) },
+    cause,
+  });
+}

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import * as z from "zod";
+import { RbeeError } from "../protocol/error.ts";
+import type { Route } from "../protocol/routes.ts";
+import { call, callStream } from "./call.ts";
+
+const route = {
+  method: "POST",
+  path: "/v1/x",
+  access: "public",
+  body: z.object({}),
+  answer: z.object({ n: z.number() }),
+} as const satisfies Route;
+
+async function withServer(handler: (r: Request) => Response | Promise<Response>, run: (base: string) => Promise<void>) {
+  await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, handler);
+  await run(`http://127.0.0.1:${server.addr.port}`);
+}
+const code = async (promise: Promise<unknown>) => {
+  const error = await promise.then(() => undefined, (e) => e);
+  assert.ok(error instanceof RbeeError, String(error));
+  return error;
+};
+
+Deno.test("an answer is parsed, and one of another shape is INVALID_RESPONSE", async () => {
+  await withServer(() => Response.json({ n: 1 }), async (base) => {
+    assert.deepEqual(await call({ program: "p", base }, route, { body: {} }), { n: 1 });
+  });
+  await withServer(() => Response.json({ n: "one" }), async (base) => {
+    assert.equal((await code(call({ program: "p", base }, route, { body: {} }))).code, "INVALID_RESPONSE");
+  });
+  await withServer(() => new Response("<html>", { status: 502 }), async (base) => {
+    assert.equal((await code(call({ program: "p", base }, route, { body: {} }))).code, "INVALID_RESPONSE");
+  });
+});
+
+Deno.test("a refused connection is tried three times after 0, 200 and 400 ms, then CONNECTION_TIMEOUT", async () => {
+  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const { port } = listener.addr as Deno.NetAddr;
+  listener.close();
+  const retries: [number, number][] = [];
+  const error = await code(call({ program: "rbee-hive", base: `http://127.0.0.1:${port}` }, route, {
+    body: {},
+    onRetry: (attempt, waitMs) => retries.push([attempt, waitMs]),
+  }));
+  assert.equal(error.code, "CONNECTION_TIMEOUT");
+  assert.match(error.message, /after 3 attempts/);
+  assert.deepEqual(retries, [[2, 200], [3, 400]]);
+});
+
+Deno.test("a peer that never answers, or goes away, is told apart from one that refuses", async () => {
+  await withServer(
+    () => new Promise<Response>((resolve) => setTimeout(() => resolve(new Response()), 400)),
+    async (base) => {
+      assert.equal(
+        (await code(call({ program: "p", base }, route, { body: {}, deadlineMs: 50 }))).code,
+        "CONNECTION_TIMEOUT",
+      );
+    },
+  );
+  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const closing = (async () => {
+    for await (const connection of listener) connection.close();
+  })();
+  const base = `http://127.0.0.1:${(listener.addr as Deno.NetAddr).port}`;
+  assert.equal((await code(call({ program: "p", base }, route, { body: {} }))).code, "CONNECTION_LOST");
+  listener.close();
+  await closing;
+});
+
+Deno.test("a caller's own signal ends a call with its own reason", async () => {
+  await withServer(
+    () => new Promise<Response>((resolve) => setTimeout(() => resolve(new Response()), 300)),
+    async (base) => {
+      const mine = new AbortController();
+      const reason = new Error("mine");
+      setTimeout(() => mine.abort(reason), 20);
+      await assert.rejects(callStream({ program: "p", base }, route, { body: {}, signal: mine.signal }), reason);
+    },
+  );
+});
+
+Deno.test("the peer's own error arrives as it was sent", async () => {
+  const body = {
+    error: { code: "ALL_SLOTS_BUSY", message: "busy", details: { slots_total: 1 }, retryable: true, hint: "wait" },
+  };
+  await withServer(() => Response.json(body, { status: 503 }), async (base) => {
+    const error = await code(callStream({ program: "p", base }, route, { body: {} }));
+    assert.equal(error.code, "ALL_SLOTS_BUSY");
+    assert.equal(error.hint, "wait");
+  });
+});

@@ -1,0 +1,24 @@
+/**
+ * The one place that reads the environment. Everybody else gets values.
+ *
+ * @module
+ */
+
+/** Returns a variable's value; undefined when absent or empty, as shells mean it. */
+export function environment(name: string): string | undefined {
+  return Deno.env.get(name) || undefined;
+}
+
+/** What must not travel on by itself: library paths (a listed `--allow-run` refuses every spawn with them) and keys. */
+const keptBack = /^(LD|DYLD)_|^RBEE_.*(TOKEN|KEY)$/;
+
+/** Returns the environment for a child of rbee: ours without library paths and keys, our pid, then `extra`. */
+export function childEnvironment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const inherited = Object.entries(Deno.env.toObject()).filter(([name]) => !keptBack.test(name));
+  return { ...Object.fromEntries(inherited), RBEE_PARENT_PID: String(Deno.pid), ...extra };
+}
+
+/** Returns all variables that begin with `prefix`, as a plain object. */
+export function environmentWithPrefix(prefix: string): Record<string, string> {
+  return Object.fromEntries(Object.entries(Deno.env.toObject()).filter(([name]) => name.startsWith(prefix)));
+}

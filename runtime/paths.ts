@@ -1,0 +1,95 @@
+/**
+ * Where rbee's files live, per person (XDG base directories, `RBEE_HOME`).
+ * Source: https://specifications.freedesktop.org/basedir-spec/latest/ (relative values are ignored).
+ *
+ * @module
+ */
+import { RbeeError } from "../protocol/error.ts";
+import { environment } from "./environment.ts";
+
+/** Every folder and file that more than one part of rbee knows. Absolute paths. */
+export interface Paths {
+  /** `~/.rbee`, or `RBEE_HOME`. */
+  readonly home: string;
+  readonly registryDb: string;
+  readonly catalogDb: string;
+  readonly queenFile: string;
+  readonly hiveFile: string;
+  readonly queenToken: string;
+  readonly hiveToken: string;
+  readonly calibrationFile: string;
+  readonly logs: string;
+  /** One folder a worker, made and removed by its hive. */
+  readonly workers: string;
+  /** Texts of inferences that were cut off. */
+  readonly partial: string;
+  readonly models: string;
+  /** In the order in which they are tried. */
+  readonly configFiles: readonly string[];
+}
+
+const absolute = (value: string | undefined) => value?.startsWith("/") ? value : undefined;
+
+/** Returns the paths of this user. `read` gives an environment variable; the real ones by default. */
+export function paths(read: (name: string) => string | undefined = environment): Paths {
+  const userHome = absolute(read("HOME")) ?? "/";
+  const custom = read("RBEE_HOME");
+  if (custom !== undefined && !custom.startsWith("/")) {
+    throw new RbeeError("CONFIG_INVALID", {
+      message: "Cannot use RBEE_HOME: it must be an absolute path",
+      hint: "Set RBEE_HOME to a path that begins with /",
+    });
+  }
+  const home = custom?.replace(/\/+$/, "") || `${userHome.replace(/\/+$/, "")}/.rbee`;
+  const data = absolute(read("XDG_DATA_HOME")) ?? `${userHome}/.local/share`;
+  const config = absolute(read("XDG_CONFIG_HOME")) ?? `${userHome}/.config`;
+  const chosen = read("RBEE_CONFIG");
+  return Object.freeze({
+    home,
+    registryDb: `${home}/beehives.db`,
+    catalogDb: `${home}/models.db`,
+    queenFile: `${home}/queen.json`,
+    hiveFile: `${home}/hive.json`,
+    queenToken: `${home}/queen.token`,
+    hiveToken: `${home}/hive.token`,
+    calibrationFile: `${home}/calibration.json`,
+    logs: `${home}/logs`,
+    workers: `${home}/workers`,
+    partial: `${home}/partial`,
+    models: custom ? `${home}/models` : `${data}/rbee/models`,
+    configFiles: chosen ? [chosen] : [`${config}/rbee/config.toml`, "/etc/rbee/config.toml"],
+  });
+}
+
+/**
+ * Makes the data folder (0700) and what lies in it, and returns its real path: programs run with it as their working
+ * directory, and permissions are compared by real paths. Throws `HOME_NOT_WRITABLE`.
+ */
+export function prepareHome(p: Paths): string {
+  try {
+    for (const folder of [p.home, p.logs]) Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const probe = `${p.home}/.write-${Deno.pid}`;
+    Deno.writeTextFileSync(probe, "", { mode: 0o600 });
+    Deno.removeSync(probe);
+    return Deno.realPathSync(p.home);
+  } catch (cause) {
+    throw new RbeeError(isDiskFull(cause) ? "DISK_FULL" : "HOME_NOT_WRITABLE", {
+      message: `Cannot write to ${p.home}: ${reason(cause)}`,
+      details: { path: p.home },
+      cause,
+    });
+  }
+}
+
+/** Whether an error says that no space is left. */
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && /os error 28\b|No space left|ENOSPC|os error 122\b/.test(error.message);
+}
+
+function reason(error: unknown): string {
+  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
+  if (error instanceof Deno.errors.NotADirectory || error instanceof Deno.errors.AlreadyExists) {
+    return "it is no folder";
+  }
+  return isDiskFull(error) ? "no space left on the disk" : (error instanceof Error ? error.message : String(error));
+}

@@ -1,0 +1,197 @@
+/**
+ * One golden sample of each body and each answer that rbee's programs send each other. A change of a wire shape shows
+ * here first: a sample is changed by hand, on purpose, or not at all.
+ *
+ * @module
+ */
+
+const worker = {
+  id: "worker-0a1b2c3d",
+  url: "http://127.0.0.1:8081",
+  port: 8081,
+  model_ref: "builtin:tiny",
+  backend: "cpu",
+  device: 0,
+  state: "loading",
+  slots_total: 1,
+  slots_available: 0,
+  last_activity_unix: 1_790_000_000,
+  failed_health_checks: 0,
+  pid: 4711,
+  layers_loaded: 12,
+  layers_total: 32,
+  vram_mb: 2048,
+};
+
+const machine = {
+  hostname: "workstation",
+  platform: "linux-x64",
+  cpu_cores: 2,
+  memory_total_bytes: 8_000_000_000,
+  memory_available_bytes: 6_000_000_000,
+  gpus: [
+    {
+      backend: "cuda",
+      index: 0,
+      name: "RTX 3090",
+      memory_total_bytes: 24_000_000_000,
+      memory_free_bytes: 23_000_000_000,
+    },
+  ],
+};
+
+const end = {
+  done: true,
+  total_tokens: 20,
+  prompt_tokens: 12,
+  prompt_tokens_cached: 0,
+  duration_ms: 1234,
+  prefill_ms: 34,
+  decode_ms: 1200,
+  tokens_per_second: 16.7,
+  stop_reason: "MAX_TOKENS",
+  seed: 7,
+};
+
+/** A sample for each route that takes a body or gives a JSON answer; `bad` bodies must be refused. */
+export interface Sample {
+  body?: unknown;
+  bad?: unknown[];
+  answer?: unknown;
+}
+
+const accepted = { answer: { status: "shutting_down" } };
+const generation = {
+  body: { prompt: "write a short story", max_tokens: 20, temperature: 0.7, stream: true },
+  bad: [
+    {},
+    { prompt: "" },
+    { prompt: "x", max_tokens: 0 },
+    { prompt: "x", temperature: 3 },
+    { prompt: "x", unknown: 1 },
+    "text",
+    [],
+    null,
+  ],
+};
+
+/** By program and route name. */
+export const samples: Record<string, Record<string, Sample>> = {
+  queen: {
+    health: { answer: { status: "ok", version: "0.1.0" } },
+    healthV1: { answer: { status: "ok", version: "0.1.0" } },
+    info: {
+      answer: {
+        version: "0.1.0",
+        commit: "1a2b3c4",
+        platform: "linux-x64",
+        pid: 1,
+        mode: "ephemeral",
+        attached: 1,
+        uptime_s: 0.1,
+        home_id: "0123456789abcdef",
+      },
+    },
+    submitTask: {
+      ...generation,
+      bad: [...generation.bad, { prompt: "x", node: "-leading-dash" }, { prompt: "x", wait_s: -1 }, {
+        prompt: "x",
+        backend: "tpu",
+      }],
+      answer: { ...end, task_id: "task-1", text: "Once upon a time" },
+    },
+    nodes: {
+      answer: {
+        nodes: [{
+          node_name: "local",
+          transport: "local",
+          status: "reachable",
+          hive_port: 9200,
+          last_connected_unix: 1_790_000_000,
+          last_error: null,
+          machine,
+          hive_url: "http://127.0.0.1:9200",
+          workers: 1,
+        }],
+      },
+    },
+    listWorkers: { answer: { workers: [{ ...worker, worker_id: worker.id, node: "local" }] } },
+    workersHealth: {
+      answer: {
+        status: "ok",
+        workers: [{ worker_id: worker.id, node: "local", state: "idle", ready: true, failed_health_checks: 0 }],
+      },
+    },
+    startWorker: {
+      body: { model: "builtin:tiny", keep_s: 1800 },
+      bad: [{}, { model: "" }, { model: "x", keep_s: -1 }],
+    },
+    shutdownWorker: {
+      body: { worker_id: worker.id },
+      bad: [{}, { worker_id: "" }, { worker_id: "x".repeat(65) }],
+      answer: { success: true, message: "sent" },
+    },
+    shutdown: accepted,
+  },
+  hive: {
+    health: { answer: { status: "alive", version: "0.1.0", api_version: "v1" } },
+    spawnWorker: {
+      body: { model_ref: "builtin:tiny", backend: "cpu", device: 0 },
+      bad: [{}, { model_ref: "x", backend: "tpu" }, { model_ref: "x", device: -1 }, { model_ref: "x", slots: 0 }, {
+        model_ref: "x",
+        ctx: 1,
+      }],
+      answer: { worker_id: worker.id, url: worker.url, state: "loading" },
+    },
+    workerReady: {
+      body: { worker_id: worker.id, url: worker.url, model_ref: "builtin:tiny", backend: "cpu", device: 1 },
+      bad: [{}, { worker_id: "../x", url: worker.url, model_ref: "m", backend: "cpu", device: 1 }, {
+        worker_id: worker.id,
+        url: "no url",
+        model_ref: "m",
+        backend: "cpu",
+        device: 1,
+      }],
+      answer: { message: "registered" },
+    },
+    listWorkers: { answer: { workers: [] } },
+    shutdownWorker: accepted,
+    models: {
+      answer: {
+        models: [{
+          id: "tinyllama-q4",
+          provider: "hf",
+          reference: "TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF",
+          local_path: "/models/tinyllama-q4.gguf",
+          size_bytes: 5_242_880,
+          downloaded_at_unix: 1_728_508_603,
+        }],
+      },
+    },
+    backends: { answer: { backends: [{ name: "cpu", available: true, devices: 1 }] } },
+    resources: {
+      answer: { ...machine, ram_total_gb: 8, ram_available_gb: 6, disk_total_gb: 100, disk_available_gb: 50 },
+    },
+    lease: {
+      body: { queen_id: "queen-1", host: "here", version: "0.1.0" },
+      bad: [{}, { queen_id: "", host: "h", version: "1" }],
+      answer: { lease_ms: 15_000 },
+    },
+    shutdown: accepted,
+  },
+  worker: {
+    healthV1: {
+      answer: { status: "healthy", version: "0.1.0", state: "loading", vram_bytes: 0, uptime_seconds: 1, model: null },
+    },
+    ready: { answer: { ready: false, state: "loading", progress_url: "http://127.0.0.1:8081/v1/loading/progress" } },
+    inference: {
+      ...generation,
+      bad: [...generation.bad, { prompt: "x", request_id: "a/b" }, { prompt: "x", stop: ["1", "2", "3", "4", "5"] }],
+      answer: { ...end, request_id: "r-1", text: "Once upon a time" },
+    },
+    shutdown: accepted,
+  },
+};
+
+/** One sample of each event on a stream: the schema's name and the value. */
+export const events = { worker, machine, end };
