@@ -42,11 +42,13 @@ export interface CompileOptions {
 export async function compileAll(options: CompileOptions = {}): Promise<{ out: string; made: string[] }> {
   const version = options.version ?? workspace.version;
   const out = await realFolder(options.out ?? fromRoot(`dist/${PLATFORM}`));
-  const programs = programsFor(options.backend ?? "cpu");
   using lock = await Deno.open(`${out}/.lock`, { create: true, write: true });
   await lock.lock(true);
   const commit = await commitOf(fromRoot(""));
   const records = await readRecords(out);
+  // A variant made once is kept up to date: a hive would start an old one, whose version no longer matches.
+  const made = Object.values(records).map((record) => record.file.backend);
+  const programs = programsFor([...made, options.backend ?? "cpu"]);
   const stale: Program[] = [];
   for (const program of programs) {
     const settings = await settingsOf(program, { version, commit });
@@ -62,10 +64,11 @@ async function realFolder(path: string): Promise<string> {
 }
 
 /** Everything that shapes an executable besides its own sources. */
-async function settingsOf(program: Program, what: { version: string; commit: string }): Promise<string> {
+async function settingsOf(program: Program, { version, commit }: { version: string; commit: string }): Promise<string> {
   const recipe = ["bundle", "executable", "permissions", "programs", "packs"].map((name) => `build/${name}.ts`);
   return JSON.stringify([
-    what,
+    version,
+    commit,
     program,
     permissionFlags(program.folder),
     DENO_VERSION,
@@ -98,23 +101,35 @@ async function build(programs: readonly Program[], { out, version, commit, recor
   const base: Base = await findBase();
   say(`compiling ${programs.map((program) => program.name).join(", ")}; base: ${base.from}`);
   const recipe: Recipe = { out, version, commit, base, licenses: await collectLicenses() };
+  const problems: string[] = [];
   try {
     await removeStages(out);
     for (const program of programs) {
-      // Taken before the bundle: a file that changes meanwhile then differs at the next build.
-      const settings = await settingsOf(program, { version, commit });
-      const inputs = await makeExecutable(program, recipe);
-      const digest = await digestInputs(inputs, settings) ?? "";
-      const file = await describe(`${out}/${program.name}`, program.backend);
-      records[program.name] = { inputs, digest, file };
-      if (program.folder === "worker") await unpackWorker(out, program);
+      // One that can't be built keeps none of the others waiting.
+      await buildOne(program, { recipe, records }).catch((error) => problems.push(String(error?.message ?? error)));
       await writeRecords(out, records);
     }
+    if (problems.length > 0) throw new Error(problems.join("\n"));
     await linkKeeper(out);
     await writeManifest(out, records, { version, platform: PLATFORM });
   } finally {
     await stopBundler();
   }
+}
+
+interface OneBuild {
+  readonly recipe: Recipe;
+  readonly records: Record<string, BuildRecord>;
+}
+
+async function buildOne(program: Program, { recipe, records }: OneBuild): Promise<void> {
+  // Taken before the bundle: a file that changes meanwhile then differs at the next build.
+  const settings = await settingsOf(program, recipe);
+  const inputs = await makeExecutable(program, recipe);
+  const digest = await digestInputs(inputs, settings) ?? "";
+  const file = await describe(`${recipe.out}/${program.name}`, program.backend);
+  records[program.name] = { inputs, digest, file };
+  if (program.folder === "worker") await unpackWorker(recipe.out, program);
 }
 
 /** A build that was killed leaves its stage; the lock says that nobody else is at work here. */

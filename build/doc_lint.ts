@@ -2,9 +2,9 @@
 import { fromRoot } from "./files.ts";
 import { sourceFiles } from "./source_list.ts";
 
-/** A line that needs words: an export, or a method. Fields of a shape may speak for themselves. */
+/** A line that needs words: an export, or a method with a body. Fields of a shape may speak for themselves. */
 const NEEDS_WORDS =
-  /^export |^\s+(static |async |get |set |\*|override )*(?!constructor\b)[\w$]+\s*(<[^>]*>)?\(|^\s+\[Symbol/;
+  /^export |^\s+(static |async |get |set |override |\*)*(?!constructor\b)[a-zA-Z]\w*(<[^>]*>)?\(.*\{$/;
 
 /** Returns one line for each export or method without a docstring (`file:line: text`), empty when there is none. */
 export async function missingDocs(): Promise<string> {

@@ -12,7 +12,9 @@ const QUIET = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"
  */
 export async function install(packages: readonly Package[]): Promise<void> {
   const withNpm = await isNpmThere();
-  say(`installing npm libraries with ${withNpm ? "npm" : "deno"} (once, some 35 MB to fetch)`);
+  const packs = packages.flatMap((each) => each.packs);
+  const what = packs.length > 0 ? `npm libraries and llama.cpp (${packs.join(", ")})` : "npm libraries";
+  say(`installing ${what} with ${withNpm ? "npm" : "deno"}, once`);
   const progress = await showProgress(packages);
   // Settled, not raced: when one fails the other still removes what it has half done.
   const ends = await Promise.allSettled(packages.map((each) => withNpm ? installByNpm(each) : installByDeno(each)));

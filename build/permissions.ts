@@ -1,6 +1,7 @@
 /**
  * Turns the named permission sets of the root deno.json into flags of `deno compile`. The set itself can't be handed to
- * `deno compile`: it would bake in the build folder's absolute paths, and a program from source runs `deno` besides.
+ * `deno compile`: it would bake in the build folder's absolute paths, and a program from source runs `deno` besides
+ * (queen and hive to start the next program, the worker for node-llama-cpp's self-test of its libraries).
  */
 import workspace from "../deno.json" with { type: "json" };
 
@@ -16,7 +17,8 @@ export function permissionFlags(program: ProgramFolder): string[] {
   for (const name of ["read", "write", "run", "net", "env", "ffi", "sys"]) {
     const grant = set[name];
     if (grant === true) flags.push(`--allow-${name}`);
-    if (Array.isArray(grant)) flags.push(`--allow-${name}=${grant.filter((value) => value !== "deno").join(",")}`);
+    const listed = Array.isArray(grant) ? grant.filter((value) => value !== "deno") : [];
+    if (listed.length > 0) flags.push(`--allow-${name}=${listed.join(",")}`);
   }
   return flags;
 }

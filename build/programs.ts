@@ -30,10 +30,10 @@ const HIVE: Program = {
   backend: "cpu",
 };
 
-/** Returns the four programs of every build, and the worker's variant when another backend than `cpu` is asked for. */
-export function programsFor(backend: string): Program[] {
+/** Returns the four programs of every build, and one variant of the worker for each backend other than `cpu`. */
+export function programsFor(backends: readonly string[]): Program[] {
   const worker: Program = { name: "llm-worker-rbee", folder: "worker", assets: [], backend: "cpu" };
-  const all = [KEEPER, QUEEN, HIVE, worker];
-  if (backend === "cpu") return all;
-  return [...all, { ...worker, name: `llm-worker-rbee-${backend}`, backend }];
+  const variants = [...new Set(backends)].filter((backend) => backend !== "cpu")
+    .map((backend) => ({ ...worker, name: `llm-worker-rbee-${backend}`, backend }));
+  return [KEEPER, QUEEN, HIVE, worker, ...variants];
 }

@@ -18,8 +18,8 @@ export class Tally {
 
   /** Reads one line of `deno test`'s output (without colours): its sums, or a test it left out. */
   read(line: string): void {
-    // Steps are indented and belong to their test.
-    const ignored = line.match(/^(\S.*) \.\.\. ignored\b/);
+    // Steps are indented and belong to their test; a parallel run puts the file before the name.
+    const ignored = line.match(/^(?:\.\/\S+ => )?(\S.*) \.\.\. ignored\b/);
     if (ignored) this.notRun.push(ignored[1]);
     const sums = line.match(/^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed/);
     if (!sums) return;

@@ -25,7 +25,8 @@ Deno.test("what was not run is counted apart, and fails a strict run unless it w
   const gpu = tallyOf("S07 cuda (a.feature:3) [not run: needs an NVIDIA GPU; …] ... ignored (0ms)", sums);
   assert.equal(gpu.summary(), "1 not run\n3 passed, 0 failed");
   assert.equal(gpu.isGood({ isStrict: true }), true);
-  const other = tallyOf("S01 ssh (a.feature:3) [not run: needs sshd; …] ... ignored (0ms)", sums);
+  const other = tallyOf("./a_test.ts => S01 ssh (a.feature:3) [not run: needs sshd; …] ... ignored (0ms)", sums);
+  assert.deepEqual(other.notRun, ["S01 ssh (a.feature:3) [not run: needs sshd; …]"]);
   assert.equal(other.isGood({ isStrict: false }), true);
   assert.equal(other.isGood({ isStrict: true }), false);
 });

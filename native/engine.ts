@@ -27,6 +27,8 @@ export interface LoadOptions {
   readonly signal: AbortSignal;
   /** Called first with 0 layers, last with all of them, and at most 20 times a second between. */
   readonly onProgress: (progress: LoadProgress) => void;
+  /** Called with each warning and error line of the engine's own log, during the load and after. */
+  readonly onLog?: (line: string) => void;
 }
 
 /** How far a load has come. */
@@ -108,6 +110,13 @@ export interface GenerateOptions {
   readonly ignoreEos: boolean;
   /** Stops within one decode step; the generation then returns with reason `CANCELLED` and does not throw. */
   readonly signal: AbortSignal;
+  /**
+   * Of what the slot still holds, only use what a fresh computation of the prompt would give bit for bit. Then the
+   * same seed gives the same text whatever the slot did before, but an answer that comes back inside of the next
+   * prompt is computed again: one token at a time rounds differently than many at once. Default true; `false` suits a
+   * conversation without a seed.
+   */
+  readonly reproducible?: boolean;
 }
 
 /** What one generated token adds to the text. */
@@ -140,8 +149,10 @@ export interface LoadedModel extends AsyncDisposable {
    */
   prepare(prompt: Prompt): Tokens;
   /**
-   * Yields once per generated token, then returns how it ended. Throws `CONTEXT_EXCEEDED` when the prompt leaves no
-   * room for an answer, and `INTERNAL_ERROR` when the slot is busy or does not exist.
+   * Yields once per generated token, then returns how it ended; a token that ends in the middle of a character comes
+   * together with the next one. Runs at most a few tokens ahead of its reader. Throws `CONTEXT_EXCEEDED` when the
+   * prompt leaves no room for an answer, `INFERENCE_FAILED` when llama.cpp fails, and `INTERNAL_ERROR` when the slot is
+   * busy or does not exist. The slot is free again when the generator has returned or thrown.
    */
   generate(options: GenerateOptions): AsyncGenerator<Generated, GenerationEnd>;
 }
@@ -149,8 +160,9 @@ export interface LoadedModel extends AsyncDisposable {
 /** Loads models. */
 export interface Engine {
   /**
-   * Returns the model in memory, ready to generate. Throws `MODEL_NOT_FOUND`, `MODEL_LOAD_FAILED`,
-   * `MODEL_INCOMPATIBLE`, `VRAM_EXHAUSTED` or `BACKEND_UNAVAILABLE`, or the signal's reason.
+   * Returns the model in memory, ready to generate. Throws `MODEL_NOT_FOUND`, `MODEL_LOAD_FAILED` (details.llama has
+   * the engine's own lines), `MODEL_INCOMPATIBLE`, `INSUFFICIENT_RAM`, `INSUFFICIENT_VRAM` or `BACKEND_UNAVAILABLE`, or
+   * the signal's reason.
    */
   load(options: LoadOptions): Promise<LoadedModel>;
 }

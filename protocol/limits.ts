@@ -49,6 +49,7 @@ export const limits = Object.freeze({
   /** How long a finished detached task can still be read. */
   taskKeepMs: 600_000,
   tasksKeptMax: 1_000,
+  tasksKeptBytesMax: 64 * 1024 * 1024,
   cancelAckMs: 5_000,
   maxTokensDefault: 512,
   maxTokensMax: 1_000_000,
@@ -68,6 +69,11 @@ export const limits = Object.freeze({
   leaseRenewMs: 5_000,
   leaseMs: 15_000,
   hiveStartMs: 30_000,
+  hivePollMs: 10,
+  /** A hive's event stream says something (a comment at least) every `keepAliveCommentMs`, at worst twice that. */
+  hiveSilentMs: 35_000,
+  /** How long the queen waits for the word of whoever knows better, when a worker seems gone. */
+  lostWorkerGraceMs: 2_000,
   hiveReconnectMs: Object.freeze([100, 200, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000]) as readonly number[],
 
   // workers
@@ -84,15 +90,27 @@ export const limits = Object.freeze({
   ctxTokensMax: 10_000_000,
   threadsMax: 1_024,
   progressIntervalMs: 50,
+  /** How long a worker that could not load stays, so that its hive reads the reason. */
+  failedLingerMs: 1_000,
 
   // stopping, one ladder: acknowledged, drained, SIGTERM, SIGKILL
   shutdownAckMs: 5_000,
   drainMs: 15_000,
   termGraceMs: 10_000,
+  /** How long a worker that was sent SIGTERM lets requests end: whoever sent it sends SIGKILL after `termGraceMs`. */
+  termDrainMs: 8_000,
   everythingGoneMs: 30_000,
 
   // memory: the rule of S23 and S24
   memoryFactor: 1.2,
+
+  // queen
+  /** How long a queen that a keeper starts waits for the one before her to let go of the registry. */
+  registryLockWaitMs: 15_000,
+  /** How long after a node answered that is written down: not while its first worker is being started. */
+  registryNoteDelayMs: 2_000,
+  /** How long the last bytes may take to their clients when a queen ends. */
+  queenLastWordsMs: 1_000,
 
   // files
   logFileBytesMax: 10 * 1024 * 1024,
@@ -107,6 +125,28 @@ export const limits = Object.freeze({
 
   // Ctrl+C: `deno task` delivers one twice (processes.md 7)
   secondInterruptMs: 300,
+
+  // keeper
+  /** How often a keeper looks for the file of a queen that starts or ends. */
+  queenPollMs: 10,
+  /** A keeper whose queen was just ending looks for another one, this often at most. */
+  queenAttemptsMax: 3,
+  /** A task's stream has a keep-alive comment every 10 s: without any byte for this long the queen is gone or stuck. */
+  streamSilenceMs: 45_000,
+  /** When to tell a person that standard input is being waited for. */
+  stdinNoticeMs: 1_000,
+  logPollMs: 200,
+  /** The newest ones; older workers' logs stay on disk. */
+  logFilesReadMax: 64,
+  launcherPollMs: 500,
+  /** A key press must not wait: what does not answer by then is left out of a completion. */
+  completionMs: 300,
+  /** `rbee-hive detect` asks every vendor's library. */
+  detectMs: 20_000,
+  /** Plain lines of progress, where nothing can be repainted. */
+  progressLineMs: 5_000,
+  progressLineMsMin: 500,
+  progressPaintMs: 80,
 
   // a hive's own
   /** Several changes within this time go out as one `status` event. */
@@ -129,6 +169,8 @@ export const limits = Object.freeze({
   /** A header holds the vocabulary: the largest known are below 30 MB. A damaged length must not fill the memory. */
   ggufHeaderBytesMax: 256 * 1024 * 1024,
   batchTokensMax: 512,
+  /** A CPU gains nothing from more rows at once, and without flash attention each row costs memory for the context. */
+  cpuBatchTokensMax: 128,
   /** Tokens that a slot decodes ahead of whoever reads them; beyond it the slot waits (back-pressure). */
   tokensAheadMax: 8,
   /** The whole choice of threads at load, on a large model; a small one is done much sooner. */
@@ -141,9 +183,11 @@ function checkRelations(): void {
   const rules: [boolean, string][] = [
     [limits.leaseMs >= 3 * limits.leaseRenewMs, "a lease must survive two lost renewals"],
     [limits.drainMs + limits.termGraceMs <= limits.everythingGoneMs, "the stop ladder must end within its promise"],
+    [limits.termDrainMs < limits.termGraceMs, "draining after SIGTERM must end before the SIGKILL"],
     [limits.busyNarrationMs.reduce((a, b) => a + b) <= limits.waitForSlotMs, "the wait must cover its narration"],
     [limits.connectBackoffMs.length === limits.connectAttempts, "one back-off for each attempt"],
     [ports.workerStart > ports.queen && ports.workerEnd > ports.workerStart, "workers' ports lie above the queen's"],
+    [limits.hiveSilentMs > 3 * limits.keepAliveCommentMs, "a hive must not seem silent between two comments"],
     [limits.streamBufferBytesMax < limits.requestBodyBytesMax, "a stream's buffer is the smaller one"],
   ];
   for (const [holds, rule] of rules) {

@@ -46,6 +46,14 @@ const eventCharsMax = 8 * 1024 * 1024;
 
 /** Yields the events of a byte stream. Cancels the stream when the reader stops early. Throws what the stream throws. */
 export async function* parseEvents(bytes: ReadableStream<Uint8Array>): AsyncGenerator<ParsedEvent> {
+  for await (const batch of parseEventBatches(bytes)) yield* batch;
+}
+
+/**
+ * Yields the events of each chunk together, also an empty batch for a chunk that completed none: so a reader can write
+ * what came at once by one write, and sees that the other side lives. Otherwise as `parseEvents`.
+ */
+export async function* parseEventBatches(bytes: ReadableStream<Uint8Array>): AsyncGenerator<ParsedEvent[]> {
   const ready: ParsedEvent[] = [];
   const parser = createParser({ onEvent: (event: EventSourceMessage) => ready.push(event) });
   const decoder = new TextDecoder();
@@ -55,7 +63,7 @@ export async function* parseEvents(bytes: ReadableStream<Uint8Array>): AsyncGene
     parser.feed(text);
     unfinishedChars = ready.length > 0 ? 0 : unfinishedChars + text.length;
     if (unfinishedChars > eventCharsMax) throw new RangeError("Cannot read the event stream: one event is too large");
-    yield* ready.splice(0);
+    yield ready.splice(0);
   }
 }
 

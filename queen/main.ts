@@ -1,8 +1,30 @@
-import { versionLine } from "../runtime/version.ts";
+/**
+ * queen-rbee: takes tasks, decides, relays.
+ *
+ * @module
+ */
+import { CommanderError } from "commander";
+import { dieWithParent } from "../runtime/parent.ts";
+import { queenCommandLine } from "./command_line.ts";
+import { runDaemon } from "./daemon.ts";
 
-if (Deno.args.includes("--version")) {
-  Deno.stdout.writeSync(new TextEncoder().encode(versionLine("queen-rbee") + "\n"));
-} else {
-  Deno.stderr.writeSync(new TextEncoder().encode("[queen-rbee] only --version is answered so far\n"));
-  Deno.exit(2);
+// First of all: whoever started us as a child must not leave us behind.
+dieWithParent();
+
+const encoder = new TextEncoder();
+const write = (to: { writeSync(bytes: Uint8Array): number }) => (text: string) => {
+  try {
+    const bytes = encoder.encode(text);
+    for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
+  } catch {
+    // the pipe is closed: nobody reads
+  }
+};
+const output = { writeOut: write(Deno.stdout), writeErr: write(Deno.stderr) };
+
+try {
+  await queenCommandLine((flags) => runDaemon(flags, output.writeErr), output).parseAsync(Deno.args, { from: "user" });
+} catch (thrown) {
+  if (!(thrown instanceof CommanderError)) throw thrown;
+  Deno.exit(thrown.exitCode === 0 ? 0 : 2);
 }

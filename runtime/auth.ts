@@ -28,6 +28,14 @@ export function tokenName(token: string): string {
   return `token:${createHash("sha256").update(token).digest("hex").slice(0, 6)}`;
 }
 
+/**
+ * Returns what a queen's `GET /v2/info` names as `home_id`: 16 hex digits that only who holds the token can compute. So
+ * a keeper knows its own queen before it sends the token anywhere.
+ */
+export function homeId(token: string): string {
+  return createHash("sha256").update(`home:${token}`).digest("hex").slice(0, 16);
+}
+
 /** Returns a new random token, 64 hex digits. */
 export function newToken(): string {
   return randomBytes(32).toString("hex");

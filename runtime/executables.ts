@@ -37,8 +37,9 @@ export function programCommand(program: ProgramName, executable: string = progra
   const member = folders[program];
   const root = fromFileUrl(new URL("..", import.meta.url));
   const args = ["run", "--quiet", "--no-check", "--no-prompt", "--config", join(root, "deno.json"), `-P=${member}`];
-  // In a named set `.` means the checkout; on the command line it is the child's own folder, where its model lies.
-  if (program === "llm-worker-rbee") args.push("--allow-read=.");
+  // In a named set `.` means the checkout; on the command line it is the child's own folder, where its model lies. A flag
+  // replaces the set's whole list, hence the rest of it again.
+  if (program === "llm-worker-rbee") args.push(`--allow-read=.,${root},/lib,/lib64,/usr/lib`);
   return { exe: join(folder, "deno"), args: [...args, join(root, member, "main.ts")], path };
 }
 

@@ -25,6 +25,8 @@ export interface Context {
   /** Aborted when the server begins to stop. */
   readonly stopping: AbortSignal;
   readonly correlationId: string;
+  /** The id of the last event that a reader which comes back has seen. */
+  readonly lastEventId?: string;
   /** Returns a streamed answer; the handler returns it as its own. */
   stream(produce: (out: StreamWriter) => Promise<void>, options?: Omit<EventStreamOptions, "open">): Response;
 }
@@ -199,6 +201,7 @@ async function answer(
       signal: request.signal,
       stopping: state.stopping,
       correlationId,
+      lastEventId: request.headers.get("last-event-id") ?? undefined,
       stream: (produce, more) => eventStream(produce, { keepAlive: true, ...more, open: state.open }),
     };
     const result = await one.handler({ body, query, params, context } as Input<Route>);

@@ -1,0 +1,248 @@
+/**
+ * `rbee-hive daemon`: puts the hive together, lets it serve until it is told to end, and takes it apart in order.
+ *
+ * @module
+ */
+import { RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
+import type { HiveStatus } from "../protocol/routes.ts";
+import { isLoopback, loadOrCreateToken, readToken } from "../runtime/auth.ts";
+import { sleep } from "../runtime/call.ts";
+import { type Config, loadConfig } from "../runtime/config.ts";
+import { environment } from "../runtime/environment.ts";
+import { type Log, openLog } from "../runtime/log.ts";
+import { type Paths, paths as userPaths, prepareHome } from "../runtime/paths.ts";
+import { type Program, runProgram } from "../runtime/program.ts";
+import { publishRunning } from "../runtime/running.ts";
+import { serve, type Server } from "../runtime/serve.ts";
+import { VERSION } from "../runtime/version.ts";
+import { Calibrations } from "./calibration.ts";
+import { type Catalog, openCatalog } from "./catalog.ts";
+import { Events } from "./events.ts";
+import { Lease } from "./lease.ts";
+import { MachineReader } from "./machine.ts";
+import { machineSources, oomKills } from "./machine_sources.ts";
+import { Models } from "./models.ts";
+import { showError } from "./output.ts";
+import { Pool } from "./pool.ts";
+import { hiveEndpoints, type HiveParts } from "./server.ts";
+import { planSpawn } from "./spawn_plan.ts";
+import { Watch } from "./watch.ts";
+import { installedBackends, workerCommand } from "./worker_command.ts";
+import { sweepWorkerFolders } from "./worker_folder.ts";
+import { pruneWorkerLogs } from "./worker_logs.ts";
+import { WorkerPorts } from "./worker_ports.ts";
+
+/** What `daemon` was started with. */
+export interface DaemonFlags {
+  readonly port?: number;
+  readonly listen?: string;
+  /** Ends itself when no queen renews its lease. */
+  readonly leased: boolean;
+  /** Takes another port when the wished one is taken. */
+  readonly portFallback: boolean;
+  /** Writes its log to the file alone. */
+  readonly detached: boolean;
+}
+
+/** Why a leased hive ends. */
+class LeaseOver extends Error {
+  override readonly name = "LeaseOver";
+}
+
+const leaseLookMs = 500;
+const lastWordsMs = 1_000;
+/** How old the machine's figures may be in the picture that queens are sent with every change. */
+const pictureAgeMs = 10_000;
+
+/** Runs the hive until it is told to end, and leaves the process with its exit code; never returns. */
+export async function runDaemon(flags: DaemonFlags): Promise<never> {
+  let log: Log | undefined;
+  return await runProgram((program) => live(flags, program, (opened) => log = opened), {
+    onError(error) {
+      // Whoever started it detached reads the file; a person reads the lines below.
+      if (flags.detached) log?.error(error.message, { code: error.code, details: error.details });
+      return showError(error);
+    },
+    onFault: (fault) => log?.error("a fault that nobody caught", { error: fault, stack: (fault as Error)?.stack }),
+  });
+}
+
+/** Returns the exit code. Throws what keeps the hive from starting. */
+async function live(flags: DaemonFlags, program: Program, onLog: (log: Log) => void): Promise<number> {
+  const paths = userPaths();
+  prepareHome(paths);
+  const { config } = loadConfig(paths, { hive: { port: flags.port, listen: flags.listen } });
+  const log = openLog({
+    program: "rbee-hive",
+    level: config.log.level,
+    file: `${paths.logs}/hive.log`,
+    stderr: !flags.detached,
+  });
+  onLog(log);
+  const token = hiveToken(paths, config);
+  using catalog = await openCatalogOf(paths, flags.leased, program.signal);
+  if (catalog.movedAside) log.error("the catalog was damaged and begins anew", { moved_to: catalog.movedAside });
+  const hive = assemble({ paths, config, log, token, catalog, flags, program });
+  using _running = publishRunning(paths.hiveFile, {
+    pid: Deno.pid,
+    url: hive.server.url,
+    version: VERSION,
+    started_unix: Math.floor(Date.now() / 1_000),
+  });
+  log.info("listening", { url: hive.server.url, version: VERSION, leased: flags.leased });
+  await ended(program.signal);
+  return await takeApart(hive, log, program.signal.reason);
+}
+
+interface Hive {
+  readonly server: Server;
+  readonly pool: Pool;
+  readonly events: Events;
+  readonly timers: Disposable;
+}
+
+interface Ground {
+  readonly paths: Paths;
+  readonly config: Readonly<Config>;
+  readonly log: Log;
+  readonly token: string;
+  readonly catalog: Catalog;
+  readonly flags: DaemonFlags;
+  readonly program: Program;
+}
+
+function assemble(ground: Ground): Hive {
+  const { paths, config, log, token, flags, program } = ground;
+  const swept = sweepWorkerFolders(paths.workers);
+  if (swept > 0) log.warn("removed folders of workers whose hive was killed", { folders: swept });
+  pruneWorkerLogs(paths.logs);
+  const machine = new MachineReader(machineSources(config.hive.probe, paths.home));
+  const events = new Events(() => picture(machine, pool, log));
+  const models = new Models({
+    catalog: ground.catalog,
+    folder: config.models.dir ?? paths.models,
+    aliases: config.models.aliases,
+  });
+  const pool: Pool = makePool(ground, { machine, events, models, callbackUrl: () => server.url });
+  const lease = new Lease({ leased: flags.leased });
+  const shutDown = () => program.end(new Error("asked by request"));
+  const parts: HiveParts = { pool, models, machine, events, lease, logs: paths.logs, shutDown };
+  const server: Server = serve({
+    program: "rbee-hive",
+    endpoints: hiveEndpoints(parts),
+    auth: { token, openNeedsToken: true, isWorkerKey: (key) => pool.isWorkerKey(key) },
+    log,
+    hostname: config.hive.listen,
+    port: config.hive.port,
+    portFallback: flags.portFallback,
+  });
+  return { server, pool, events, timers: startTimers(pool, lease, ground) };
+}
+
+function makePool(
+  { paths, config, log, token }: Ground,
+  parts: { machine: MachineReader; events: Events; models: Models; callbackUrl: () => string },
+): Pool {
+  const { listen } = config.hive;
+  const { port_start, port_end } = config.workers;
+  const onNetwork = !isLoopback(listen);
+  const everywhere = listen === "0.0.0.0" || listen === "::";
+  const here = { hostname: Deno.hostname(), cpuCores: navigator.hardwareConcurrency };
+  const calibrations = new Calibrations(paths.calibrationFile, here);
+  const planner = { ...parts, calibrations, installed: installedBackends(), config };
+  return new Pool({
+    plan: (wish) => planSpawn(wish, planner),
+    command: workerCommand,
+    token,
+    callbackUrl: parts.callbackUrl,
+    folders: paths.workers,
+    logs: paths.logs,
+    ports: new WorkerPorts({ start: port_start, end: port_end, hostname: onNetwork ? listen : "127.0.0.1" }),
+    workerHost: onNetwork && !everywhere ? listen : "127.0.0.1",
+    listen: onNetwork ? listen : undefined,
+    readyMs: config.hive.ready_timeout_s * 1_000,
+    drainMs: config.hive.drain_s * 1_000,
+    events: parts.events,
+    log,
+    onCalibration: (name, threads) => calibrations.remember(name, threads),
+    oomKills,
+  });
+}
+
+function startTimers(pool: Pool, lease: Lease, { config, log, program }: Ground): Disposable {
+  const watch = new Watch(pool, {
+    healthMs: config.hive.health_interval_s * 1_000,
+    loadMs: config.hive.load_timeout_s * 1_000,
+    log,
+  });
+  const look = setInterval(() => {
+    if (lease.isOver()) program.end(new LeaseOver("no queen renewed the lease"));
+  }, leaseLookMs);
+  return {
+    [Symbol.dispose]() {
+      clearInterval(look);
+      watch[Symbol.dispose]();
+    },
+  };
+}
+
+/** A wrong probe refuses every spawn with its error; a queen must see the hive all the same. */
+async function picture(machine: MachineReader, pool: Pool, log: Log): Promise<HiveStatus> {
+  const now = await machine.read(pictureAgeMs).catch((error) => {
+    log.error("cannot read the machine", { error, code: (error as RbeeError).code });
+    return machine.detected();
+  });
+  return { version: VERSION, machine: now, workers: pool.list() };
+}
+
+async function takeApart(hive: Hive, log: Log, reason: unknown): Promise<number> {
+  const why = reason instanceof Error ? reason.message : String(reason);
+  log.info("shutting down", { why, workers: hive.pool.workers().length });
+  hive.timers[Symbol.dispose]();
+  // A queen that is gone waits for no answers.
+  await hive.pool.stopAll({ drain: !(reason instanceof LeaseOver) });
+  hive.events.close();
+  await hive.server.stop(lastWordsMs);
+  log.info("ended");
+  return 0;
+}
+
+async function ended(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+function hiveToken(paths: Paths, config: Readonly<Config>): string {
+  const configured = environment("RBEE_HIVE_TOKEN") ?? tokenFromFile(config.hive.token_file);
+  if (configured !== undefined) return configured;
+  if (isLoopback(config.hive.listen)) return loadOrCreateToken(paths.hiveToken);
+  throw new RbeeError("TOKEN_REQUIRED", {
+    message: `Cannot listen on ${config.hive.listen} without a token`,
+    hint: "Set RBEE_HIVE_TOKEN, or [hive] token_file in config.toml, or listen on 127.0.0.1",
+  });
+}
+
+function tokenFromFile(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  const token = readToken(path);
+  if (token !== undefined) return token;
+  throw new RbeeError("CONFIG_INVALID", {
+    message: `Cannot use [hive] token_file: ${path} is missing, empty or readable by others`,
+    details: { key: "hive.token_file" },
+    hint: `Write the token to ${path} and run: chmod 600 ${path}`,
+  });
+}
+
+/** A queen may start us while the hive of the one before her is still ending. */
+async function openCatalogOf(paths: Paths, patient: boolean, signal: AbortSignal): Promise<Catalog> {
+  for (const until = performance.now() + limits.catalogLockWaitMs;;) {
+    try {
+      return await openCatalog(paths.catalogDb);
+    } catch (error) {
+      const locked = error instanceof RbeeError && error.code === "CATALOG_UNAVAILABLE";
+      if (!locked || !patient || performance.now() > until) throw error;
+      await sleep(100, signal);
+    }
+  }
+}

@@ -1,0 +1,299 @@
+/**
+ * The one owner of this machine's workers: starts them, knows them, ends them. Nobody else holds a worker's process.
+ *
+ * @module
+ */
+import { RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
+import type { Backend } from "../protocol/node.ts";
+import { type AnswerOf, type hiveRoutes, workerRoutes } from "../protocol/routes.ts";
+import type { SpawnWorker, WorkerReady, WorkerRecord, WorkerStatus } from "../protocol/worker.ts";
+import { sameSecret, workerKey } from "../runtime/auth.ts";
+import { call } from "../runtime/call.ts";
+import type { ProgramCommand } from "../runtime/executables.ts";
+import type { Log } from "../runtime/log.ts";
+import { within } from "../runtime/process.ts";
+import type { Events } from "./events.ts";
+import { wasPortTaken, whyNotListening } from "./failed_start.ts";
+import { countGone, countSpawned } from "./measures.ts";
+import type { SpawnPlan } from "./spawn_plan.ts";
+import { stopWorker } from "./stop_ladder.ts";
+import type { Ending, Worker } from "./worker.ts";
+import { explainEntry, newWorker, nowUnix, type WorkerEntry } from "./worker_entry.ts";
+import type { WorkerPorts } from "./worker_ports.ts";
+import { startWorkerProcess } from "./worker_process.ts";
+import { followStatus } from "./worker_status.ts";
+
+/** What a pool works with. */
+export interface PoolOptions {
+  /** Settles everything before a process is started; throws the refusals. */
+  readonly plan: (wish: SpawnWorker) => Promise<SpawnPlan>;
+  readonly command: (backend: Backend) => ProgramCommand;
+  /** The hive's token: workers' keys are derived from it. */
+  readonly token: string;
+  /** Where workers call back; known once the hive listens. */
+  readonly callbackUrl: () => string;
+  /** Where worker folders and logs lie. */
+  readonly folders: string;
+  readonly logs: string;
+  readonly ports: WorkerPorts;
+  /** The host in workers' addresses. */
+  readonly workerHost: string;
+  /** Given to workers when they listen on the network. */
+  readonly listen?: string;
+  readonly readyMs: number;
+  readonly drainMs: number;
+  /** From SIGTERM to SIGKILL. */
+  readonly termGraceMs?: number;
+  /** How long a health check may take. */
+  readonly healthTimeoutMs?: number;
+  readonly events: Events;
+  readonly log: Log;
+  readonly onCalibration: (name: string, threads: number) => void;
+  /** How many processes the kernel ended for want of memory so far; undefined where it does not tell. */
+  readonly oomKills: () => number | undefined;
+}
+
+const lastStatusMs = 250;
+
+/** The workers of this hive. */
+export class Pool {
+  readonly #options: PoolOptions;
+  readonly #entries = new Map<string, WorkerEntry>();
+  #ending = false;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** The workers that have called back, in the order in which they were started. */
+  workers(): Worker[] {
+    return [...this.#entries.values()].map((entry) => entry.worker).filter((worker) => worker.isListening);
+  }
+
+  /** Those workers as they stand in lists. */
+  list(): WorkerRecord[] {
+    return this.workers().map((worker) => worker.record());
+  }
+
+  /** Whether a token is the key of one of our workers. */
+  isWorkerKey(token: string): boolean {
+    return [...this.#entries.values()].some((entry) => sameSecret(entry.key, token));
+  }
+
+  /**
+   * Starts a worker and returns it once it listens; its model is loaded after that. Throws what planning throws, and
+   * `WORKER_START_FAILED`, `WORKER_BINARY_NOT_FOUND`, `INSUFFICIENT_RESOURCES`, `SHUTTING_DOWN`.
+   */
+  async spawn(wish: SpawnWorker, correlationId?: string): Promise<AnswerOf<typeof hiveRoutes.spawnWorker>> {
+    this.#checkOpen();
+    const plan = await this.#options.plan(wish);
+    const id = `worker-${crypto.randomUUID().slice(0, 8)}`;
+    const where = plan.placement.gpuName ?? plan.placement.backend;
+    this.#narrate("worker-spawn", id, `🐝 Starting a worker for ${plan.model.ref} on ${where}`, correlationId);
+    const tried = new Set<number>();
+    while (true) {
+      this.#checkOpen();
+      const entry = this.#start({ plan, id, correlationId }, tried);
+      const failure = await this.#untilListening(entry);
+      const { url, port } = entry.worker.facts;
+      if (failure === undefined) return { worker_id: id, url, state: entry.worker.state };
+      tried.add(port);
+      const again = wasPortTaken(entry.process.child.tail()) && tried.size < limits.workerPortTries;
+      this.#options.log.warn("worker did not start", { worker_id: id, port, error: failure, again });
+      if (!again) throw failure;
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#ending) throw new RbeeError("SHUTTING_DOWN");
+    if (this.#entries.size < limits.workersPerHiveMax) return;
+    throw new RbeeError("INSUFFICIENT_RESOURCES", {
+      message: `Cannot start a worker: this hive has ${this.#entries.size} already`,
+      details: { workers: this.#entries.size, workers_max: limits.workersPerHiveMax },
+      hint: "Stop one first: `rbee workers list`",
+    });
+  }
+
+  #start(
+    { plan, id, correlationId }: { plan: SpawnPlan; id: string; correlationId?: string },
+    tried: ReadonlySet<number>,
+  ): WorkerEntry {
+    const options = this.#options;
+    const port = options.ports.take(tried);
+    const worker = newWorker(plan, { id, host: options.workerHost, port });
+    const key = workerKey(options.token, id);
+    try {
+      const process = startWorkerProcess({
+        facts: worker.facts,
+        command: options.command(plan.placement.backend),
+        key,
+        callbackUrl: options.callbackUrl(),
+        modelPath: plan.model.path,
+        folders: options.folders,
+        log: `${options.logs}/${id}.log`,
+        listen: options.listen,
+        ctx: plan.ctx,
+        threads: plan.threads,
+      });
+      worker.pid = process.child.pid;
+      const peer = { program: "llm-worker-rbee", base: worker.facts.url, token: key, caller: "rbee-hive" };
+      return this.#keep({ worker, plan, process, peer, key, correlationId });
+    } catch (error) {
+      options.ports.release(port);
+      throw error;
+    }
+  }
+
+  #keep(parts: Pick<WorkerEntry, "worker" | "plan" | "process" | "peer" | "key" | "correlationId">): WorkerEntry {
+    const entry: WorkerEntry = {
+      ...parts,
+      listening: Promise.withResolvers<void>(),
+      oomKillsBefore: this.#options.oomKills(),
+      startedAt: performance.now(),
+      followed: Promise.resolve(),
+      gone: Promise.resolve(),
+    };
+    const { id, port, modelRef, backend, device } = parts.worker.facts;
+    this.#entries.set(id, entry);
+    entry.gone = this.#whenEnded(entry);
+    countSpawned();
+    const { pid } = parts.process.child;
+    this.#options.log.info("worker started", { worker_id: id, pid, port, model_ref: modelRef, backend, device });
+    return entry;
+  }
+
+  /** Returns why it does not listen; undefined when it does. */
+  async #untilListening(entry: WorkerEntry): Promise<RbeeError | undefined> {
+    const { listening, process, worker } = entry;
+    const settled = Promise.race([listening.promise, process.ended]);
+    const inTime = await within(settled, this.#options.readyMs);
+    if (worker.isListening) return undefined;
+    if (!inTime) process.child.kill();
+    const ended = await process.ended;
+    await entry.gone;
+    if (this.#ending) return new RbeeError("SHUTTING_DOWN");
+    return whyNotListening({ id: worker.facts.id, ended, tail: process.child.tail(), inTime, ...this.#options });
+  }
+
+  /**
+   * Takes the ready callback (S28). Throws `WORKER_NOT_FOUND`, `INVALID_REQUEST`, `WORKER_ALREADY_REGISTERED`.
+   */
+  ready(body: WorkerReady): string {
+    const entry = this.#entries.get(body.worker_id);
+    if (!entry) throw new RbeeError("WORKER_NOT_FOUND", { details: { worker_id: body.worker_id } });
+    if (!entry.worker.acceptReady(body, performance.now())) return "already registered";
+    entry.followed = followStatus(entry.peer, {
+      ended: entry.process.ended,
+      onStatus: (status) => this.#onStatus(entry, status),
+    });
+    entry.listening.resolve();
+    this.#options.log.info("worker listens", { worker_id: body.worker_id, url: body.url });
+    this.#options.events.changed();
+    return "registered";
+  }
+
+  #onStatus(entry: WorkerEntry, status: WorkerStatus): void {
+    const { worker, plan } = entry;
+    const wasLoading = worker.isLoading;
+    if (!worker.takeStatus(status, { now: performance.now(), nowUnix: nowUnix() })) return;
+    if (wasLoading && (status.state === "idle" || status.state === "busy")) {
+      const seconds = ((performance.now() - entry.startedAt) / 1_000).toFixed(1);
+      this.#options.log.info("worker has loaded", { worker_id: worker.facts.id, seconds: Number(seconds) });
+      this.#narrate(
+        "worker-ready",
+        worker.facts.id,
+        `✅ ${plan.model.ref} is in memory after ${seconds} s`,
+        entry.correlationId,
+      );
+      if (status.calibration) this.#options.onCalibration(plan.calibrationName, status.calibration.threads);
+    }
+    this.#options.events.changed();
+  }
+
+  /** Returns whether a worker answers as a healthy one. Never rejects. */
+  async isHealthy(id: string): Promise<boolean> {
+    const entry = this.#entries.get(id);
+    if (!entry) return false;
+    try {
+      const deadlineMs = this.#options.healthTimeoutMs ?? limits.healthTimeoutMs;
+      const health = await call(entry.peer, workerRoutes.healthV1, { deadlineMs, attempts: 1 });
+      return health.status === "healthy";
+    } catch {
+      return false; // no answer, or one that nobody understands: both are a strike
+    }
+  }
+
+  /** Notes the result of a health check. */
+  checked(id: string, good: boolean): void {
+    const worker = this.#entries.get(id)?.worker;
+    worker?.checked(good, nowUnix());
+    if (worker && !good) {
+      this.#options.log.warn("worker does not answer", { worker_id: id, failed: worker.failedChecks });
+    }
+    this.#options.events.changed();
+  }
+
+  /**
+   * Ends a worker by the ladder. Resolves when it is gone; asking twice is harmless. Throws `WORKER_NOT_FOUND`.
+   */
+  async stop(id: string, reason: "stopped" | "idle"): Promise<void> {
+    const entry = this.#entries.get(id);
+    if (!entry?.worker.isListening) throw new RbeeError("WORKER_NOT_FOUND", { details: { worker_id: id } });
+    await this.#stopEntry(entry, { reason, drain: true });
+  }
+
+  /** Ends a worker that does not do what it should: without asking, since it may not hear. */
+  async fail(id: string, ending: Ending): Promise<void> {
+    const entry = this.#entries.get(id);
+    if (!entry?.worker.beginEnd(ending)) return;
+    this.#options.log.error("worker is killed", { worker_id: id, reason: ending.reason, code: ending.error?.code });
+    this.#options.events.changed();
+    await entry.process.child.kill();
+    await entry.gone;
+  }
+
+  async #stopEntry(entry: WorkerEntry, how: { reason: "stopped" | "idle"; drain: boolean }): Promise<void> {
+    if (entry.worker.beginEnd({ reason: how.reason })) {
+      this.#options.log.info("worker is stopped", { worker_id: entry.worker.facts.id, reason: how.reason });
+      this.#options.events.changed();
+      const { drainMs, termGraceMs } = this.#options;
+      await stopWorker(entry.process.child, entry.peer, { drain: how.drain, drainMs, termGraceMs });
+    }
+    await entry.gone;
+  }
+
+  /** Ends all workers at once and takes no new ones. Resolves when they are gone; never rejects. */
+  async stopAll(options: { drain: boolean }): Promise<void> {
+    this.#ending = true;
+    const all = [...this.#entries.values()];
+    let gone = 0;
+    await Promise.all(all.map(async (entry) => {
+      if (entry.worker.isListening) await this.#stopEntry(entry, { reason: "stopped", drain: options.drain });
+      else await entry.process.child.kill();
+      const { id } = entry.worker.facts;
+      this.#narrate("worker-stop", id, `🛑 Worker ${id} has ended (${++gone}/${all.length})`);
+    }));
+  }
+
+  async #whenEnded(entry: WorkerEntry): Promise<void> {
+    const ended = await entry.process.ended;
+    await within(entry.followed, lastStatusMs); // its last words may still be on their way
+    const { worker, process } = entry;
+    const { id, port } = worker.facts;
+    this.#entries.delete(id);
+    this.#options.ports.release(port);
+    if (!worker.isListening) return;
+    const gone = explainEntry(entry, ended, this.#options.oomKills());
+    countGone(gone.reason);
+    const facts = { worker_id: id, pid: process.child.pid, reason: gone.reason, ...gone.error };
+    if (gone.error) this.#options.log.error(gone.reason === "crashed" ? "worker crashed" : "worker failed", facts);
+    else this.#options.log.info("worker is gone", facts);
+    this.#options.events.gone(gone);
+  }
+
+  #narrate(action: string, target: string, human: string, correlationId?: string): void {
+    const correlation = correlationId === undefined ? {} : { correlation_id: correlationId };
+    this.#options.events.narrate({ actor: "rbee-hive", action, target, human, ...correlation });
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * How a worker is ended: asked, given time to finish what it does, told (SIGTERM), killed (SIGKILL). Bounded, whatever
+ * the worker does; the sum of the bounds is `limits.everythingGoneMs`.
+ *
+ * @module
+ */
+import { limits } from "../protocol/limits.ts";
+import { workerRoutes } from "../protocol/routes.ts";
+import { call, type Peer } from "../runtime/call.ts";
+import { type Child, within } from "../runtime/process.ts";
+
+/** How patient to be. */
+export interface StopOptions {
+  /** False when nobody can be waiting for its answers any more. */
+  readonly drain: boolean;
+  /** How long running requests may take, the question included. */
+  readonly drainMs?: number;
+  readonly ackMs?: number;
+  /** From SIGTERM to SIGKILL. */
+  readonly termGraceMs?: number;
+}
+
+/** Takes a worker down the ladder. Resolves when its process is gone; never rejects. */
+export async function stopWorker(child: Child, peer: Peer, options: StopOptions): Promise<void> {
+  const drainMs = options.drainMs ?? limits.drainMs;
+  if (options.drain) {
+    const askedAt = performance.now();
+    const asked = await Promise.race([ask(peer, options.ackMs ?? limits.shutdownAckMs), child.ended.then(() => false)]);
+    const leftMs = drainMs - (performance.now() - askedAt);
+    if (asked && leftMs > 0 && await within(child.ended, leftMs)) return;
+  }
+  await child.stop(options.termGraceMs ?? (options.drain ? limits.termGraceMs : limits.shutdownAckMs));
+}
+
+async function ask(peer: Peer, ackMs: number): Promise<boolean> {
+  try {
+    await call(peer, workerRoutes.shutdown, { deadlineMs: ackMs, attempts: 1 });
+    return true;
+  } catch {
+    return false; // it does not answer: the next rung
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * The one folder that a worker may read: made for it, with a link to its model's file, and removed after it.
+ *
+ * @module
+ */
+import process from "node:process";
+import { basename } from "../runtime/path.ts";
+
+/** A worker's folder. */
+export interface WorkerFolder {
+  /** Its real path: permissions are compared by real paths. */
+  readonly path: string;
+  /** The model's name inside it, with `./` before it: a file may be called `--help.gguf`. */
+  readonly model: string;
+  /** Notes whose folder it is, for the hive that comes after one that was killed. */
+  claim(pid: number): void;
+  /** Removes it; never throws. */
+  remove(): void;
+}
+
+const pidFile = "pid";
+
+/** Makes `$RBEE_HOME/workers/<id>/` (0700) with a symlink to the model. Throws what the file system throws. */
+export function makeWorkerFolder(root: string, options: { id: string; modelPath: string }): WorkerFolder {
+  const folder = `${root}/${options.id}`;
+  Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  Deno.chmodSync(folder, 0o700);
+  const path = Deno.realPathSync(folder);
+  const name = basename(options.modelPath);
+  const model = name === pidFile ? "model.gguf" : name;
+  Deno.symlinkSync(options.modelPath, `${path}/${model}`);
+  return {
+    path,
+    model: `./${model}`,
+    claim: (pid) => Deno.writeTextFileSync(`${path}/${pidFile}`, `${pid}\n`, { mode: 0o600 }),
+    remove: () => removeFolder(path),
+  };
+}
+
+function removeFolder(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch {
+    // gone already, or it will be removed when the next hive starts
+  }
+}
+
+/** Removes the folders that workers of a killed hive left behind. Returns how many; a living worker keeps its own. */
+export function sweepWorkerFolders(root: string): number {
+  let removed = 0;
+  for (const entry of list(root)) {
+    const path = `${root}/${entry}`;
+    if (isAlive(readPid(`${path}/${pidFile}`))) continue;
+    removeFolder(path);
+    removed++;
+  }
+  return removed;
+}
+
+function list(root: string): string[] {
+  try {
+    return [...Deno.readDirSync(root)].filter((entry) => entry.isDirectory).map((entry) => entry.name);
+  } catch {
+    return []; // no worker was ever started here
+  }
+}
+
+function readPid(path: string): number {
+  try {
+    return Number(Deno.readTextFileSync(path)) || 0;
+  } catch {
+    return 0; // its hive was killed between making the folder and starting the worker
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (pid <= 0) return false;
+  try {
+    process.kill(pid, 0); // sends nothing: asks whether it is there
+    return true;
+  } catch (error) {
+    return (error as { code?: string }).code === "EPERM";
+  }
+}

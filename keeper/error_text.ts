@@ -1,0 +1,171 @@
+/**
+ * What a person reads when something failed: a headline, the facts, and what to do next. Pure.
+ *
+ * @module
+ */
+import type { RbeeError } from "../protocol/error.ts";
+import { durationText } from "./duration.ts";
+
+/** What the keeper knows besides the error itself. */
+export interface ErrorContext {
+  /** The node that was asked for. */
+  readonly node?: string;
+  /** The configuration file in use, or the one to make. */
+  readonly configFile?: string;
+}
+
+/** An error as it is shown: nothing of it has line ends. */
+export interface ErrorText {
+  readonly headline: string;
+  /** Shown indented below the headline. */
+  readonly facts: readonly string[];
+  /** Shown after a blank line, at the margin. */
+  readonly notes: readonly string[];
+  /** `Suggestion: …`, or another sentence with a command below it. */
+  readonly advice: readonly string[];
+}
+
+const indent = "    ";
+
+/** Returns the text for an error. */
+export function errorText(error: RbeeError, context: ErrorContext = {}): ErrorText {
+  const form = forms[error.code]?.(error, context) ?? {};
+  return {
+    headline: `${form.headline ?? error.message} (${error.code})`,
+    facts: form.facts ?? factsOf(error),
+    notes: partialNotes(error),
+    advice: form.advice ?? [`Suggestion: ${error.hint}`],
+  };
+}
+
+/** Returns its lines, as they follow `[rbee-keeper] ❌ Error: `. */
+export function errorLines(text: ErrorText): string[] {
+  return [
+    text.headline,
+    ...text.facts.map((fact) => indent + fact),
+    ...(text.notes.length > 0 ? ["", ...text.notes] : []),
+    "",
+    ...text.advice,
+  ];
+}
+
+type Form = (error: RbeeError, context: ErrorContext) => Partial<Omit<ErrorText, "notes">>;
+
+const memoryShort: Form = (error, context) => ({
+  headline: `Insufficient ${error.code.endsWith("RAM") && !error.code.endsWith("VRAM") ? "RAM" : "VRAM"} on ${
+    nodeOf(error, context)
+  }`,
+  facts: [
+    ...named(error, "required", (n) => `Required: ${n} MB`),
+    ...named(error, "available", (n) => `Available: ${n} MB`),
+  ],
+});
+
+const authentication: Form = (error, context) => ({
+  headline: "Authentication failed",
+  facts: [
+    ...(typeof error.details.address === "string" ? [`Host: ${error.details.address}`] : []),
+    error.message,
+  ],
+  advice: [
+    "Check the token in your configuration:",
+    `${indent}${context.configFile ?? "~/.config/rbee/config.toml"}`,
+    "(RBEE_QUEEN_TOKEN in the environment wins over it)",
+  ],
+});
+
+const forms: Readonly<Record<string, Form>> = {
+  VRAM_EXHAUSTED: memoryShort,
+  INSUFFICIENT_VRAM: memoryShort,
+  INSUFFICIENT_RAM: memoryShort,
+  MISSING_API_KEY: authentication,
+  INVALID_API_KEY: authentication,
+  LOADING_TIMEOUT: (error, context) => {
+    const seconds = error.details.timeout_s;
+    return {
+      headline: typeof seconds === "number"
+        ? `Model loading timeout after ${durationText(seconds * 1_000)}`
+        : error.message,
+      facts: [`Worker state: ${loadingState(error)}`],
+      advice: [
+        `Suggestion: Check worker logs on ${nodeOf(error, context)}: rbee logs${
+          typeof error.details.worker_id === "string" ? ` --worker ${error.details.worker_id}` : ""
+        }`,
+      ],
+    };
+  },
+  VERSION_MISMATCH: (error) => {
+    const versions = versionsOf(error);
+    const facts = versions.map(([program, version]) => `${program}: v${version}`);
+    if (versions.length !== 2) return { headline: "Version mismatch", facts: [...facts, error.message] };
+    const [older, newer] = compareVersions(versions[0][1], versions[1][1]) <= 0 ? versions : versions.toReversed();
+    return {
+      headline: "Version mismatch",
+      facts,
+      advice: [
+        `Please upgrade ${older[0]} to v${newer[1]}, in its checkout:`,
+        `${indent}git checkout v${newer[1]} && npx -y deno@2.7.11 task compile`,
+        ...(older[0] === "queen-rbee" ? ["A queen that still runs in the older version is ended by: rbee down"] : []),
+      ],
+    };
+  },
+};
+
+const nodeOf = (error: RbeeError, context: ErrorContext) =>
+  typeof error.details.node === "string" ? error.details.node : context.node ?? "local";
+
+function named(error: RbeeError, key: string, print: (value: number) => string): string[] {
+  const value = error.details[key];
+  return typeof value === "number" ? [print(value)] : [];
+}
+
+function loadingState(error: RbeeError): string {
+  const { state, layers_loaded: loaded, layers_total: total } = error.details;
+  const word = typeof state === "string" ? state : "loading";
+  return typeof loaded === "number" && typeof total === "number"
+    ? `${word} (stuck at ${loaded}/${total} layers)`
+    : word;
+}
+
+/** Program and version of each side, in the order in which they came. */
+function versionsOf(error: RbeeError): [string, string][] {
+  return Object.entries(error.details)
+    .filter((entry): entry is [string, string] => /rbee/.test(entry[0]) && typeof entry[1] === "string");
+}
+
+/** Returns a negative number when `a` is the older of two versions such as `0.1.0`, a positive one when `b` is. */
+export function compareVersions(a: string, b: string): number {
+  const parts = (version: string) => version.split(/[-+]/)[0].split(".").map(Number);
+  const [left, right] = [parts(a), parts(b)];
+  for (let at = 0; at < 3; at++) {
+    const difference = (left[at] || 0) - (right[at] || 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** S39: where the text so far was saved, and how much of it there is. */
+function partialNotes(error: RbeeError): string[] {
+  const { partial_path: path, tokens, max_tokens: max } = error.details;
+  const notes: string[] = [];
+  if (typeof path === "string") notes.push(`Partial result saved to: ${path}`);
+  if (typeof tokens === "number" && typeof max === "number") notes.push(`Tokens generated: ${tokens} / ${max}`);
+  return notes;
+}
+
+/** Facts that say more than the message does: each bad field, each node's reason, the address. */
+function factsOf(error: RbeeError): string[] {
+  const { errors, nodes, accepted } = error.details;
+  if (Array.isArray(errors) && errors.length > 1) return texts(errors, "message");
+  if (Array.isArray(nodes)) return texts(nodes, "reason", "node");
+  if (Array.isArray(accepted)) return [];
+  return [];
+}
+
+function texts(list: unknown[], key: string, before?: string): string[] {
+  return list.flatMap((one) => {
+    const record = one as Record<string, unknown>;
+    const prefix = before !== undefined && typeof record?.[before] === "string" ? `${record[before]}: ` : "";
+    return typeof record?.[key] === "string" ? [prefix + record[key]] : [];
+  });
+}

@@ -1,0 +1,111 @@
+/**
+ * `rbee logs`: reads the files themselves, so it works also when nothing runs any more.
+ *
+ * @module
+ */
+import { RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
+import { sleep } from "../runtime/call.ts";
+import { join } from "../runtime/path.ts";
+import { exitCodes, type Keeper } from "./keeper.ts";
+import { lastLines, LogFollower } from "./log_files.ts";
+import { humanLine, type LogLine, mergeLogs } from "./log_lines.ts";
+
+/** The flags of `logs`, parsed. `worker` is a name that holds no path. */
+export interface LogsOptions {
+  readonly worker?: string;
+  readonly program?: "queen" | "hive";
+  readonly follow?: boolean;
+  readonly lines?: number;
+}
+
+const programs = { queen: "queen-rbee", hive: "rbee-hive" } as const;
+
+/** Carries out `rbee logs`. Returns 0; 130 when following was ended by Ctrl+C. */
+export async function logs(keeper: Keeper, options: LogsOptions): Promise<number> {
+  const wanted = options.worker ?? (options.program && programs[options.program]);
+  const sources = logSources(keeper.paths.logs, wanted);
+  if (options.worker !== undefined && sources.length === 0) {
+    throw new RbeeError("WORKER_NOT_FOUND", {
+      message: `Cannot show the log of ${options.worker}: there is none in ${keeper.paths.logs}`,
+      hint: "See `rbee workers list`, or `rbee logs` for all of them",
+    });
+  }
+  // The followers mark where they begin before the files are read: no line falls between, none comes twice.
+  using followers = new Followers(keeper.paths.logs, wanted, options.follow ? sources : []);
+  const count = options.lines ?? limits.logLinesDefault;
+  const files = sources.map((source) =>
+    lastLines(join(keeper.paths.logs, `${source}.log`), source, {
+      count,
+      endBytes: followers.startOf(source),
+    })
+  );
+  const lines = mergeLogs(files, count);
+  if (lines.length === 0 && !options.follow) keeper.render.note("rbee-keeper", `No log lines in ${keeper.paths.logs}`);
+  await print(keeper, lines);
+  if (!options.follow) return exitCodes.success;
+  try {
+    while (true) {
+      await sleep(limits.logPollMs, keeper.signal);
+      await print(keeper, followers.read());
+    }
+  } catch (error) {
+    if (keeper.signal.aborted) return exitCodes.canceled;
+    throw error;
+  }
+}
+
+async function print(keeper: Keeper, lines: readonly LogLine[]): Promise<void> {
+  const now = new Date();
+  const text = lines.map((line) => (keeper.render.json ? line.raw : humanLine(line, now)) + "\n").join("");
+  await keeper.render.text(text);
+}
+
+/** Returns the names of the logs to show, newest first: the one that is wanted, or all. */
+function logSources(folder: string, wanted?: string): string[] {
+  const found: { name: string; mtime: number }[] = [];
+  try {
+    for (const entry of Deno.readDirSync(folder)) {
+      const name = entry.isFile ? entry.name.match(/^([A-Za-z0-9][A-Za-z0-9_-]*)\.log$/)?.[1] : undefined;
+      if (name === undefined || (wanted !== undefined && name !== wanted)) continue;
+      found.push({ name, mtime: Deno.statSync(join(folder, entry.name)).mtime?.getTime() ?? 0 });
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error; // no folder: nothing was ever written
+  }
+  return found.sort((a, b) => b.mtime - a.mtime).slice(0, limits.logFilesReadMax).map((one) => one.name);
+}
+
+/** Follows every log that is wanted, those of workers that start meanwhile among them. */
+class Followers implements Disposable {
+  readonly #folder: string;
+  readonly #wanted?: string;
+  readonly #all = new Map<string, LogFollower>();
+
+  constructor(folder: string, wanted: string | undefined, sources: readonly string[]) {
+    this.#folder = folder;
+    this.#wanted = wanted;
+    for (const source of sources) this.#add(source, false);
+  }
+
+  #add(source: string, fromStart: boolean): void {
+    this.#all.set(source, new LogFollower(join(this.#folder, `${source}.log`), source, { fromStart }));
+  }
+
+  /** Returns where a log is followed from, in bytes; undefined when it is not. */
+  startOf(source: string): number | undefined {
+    return this.#all.get(source)?.startBytes;
+  }
+
+  /** Returns what came since the last call, in the order of time. */
+  read(): LogLine[] {
+    for (const source of logSources(this.#folder, this.#wanted)) {
+      if (!this.#all.has(source)) this.#add(source, true);
+    }
+    return mergeLogs([...this.#all.values()].map((one) => one.read()), Infinity);
+  }
+
+  [Symbol.dispose](): void {
+    for (const one of this.#all.values()) one[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * Progress on one line: a bar that is painted over and over on a terminal, a plain line now and then anywhere else.
+ *
+ * @module
+ */
+import { limits } from "../protocol/limits.ts";
+import type { ProgressEvent } from "../protocol/progress.ts";
+
+/** The only part of a console that progress needs. */
+export interface ProgressOutput {
+  /** Whether a line can be painted again. */
+  readonly repaints: boolean;
+  readonly columns: number;
+  write(text: string): void;
+}
+
+const cells = 20;
+
+/** Returns a bar of 20 cells and its percentage: `[████████------------] 40%`. `share` lies between 0 and 1. */
+export function bar(share: number): string {
+  const clean = Math.min(1, Math.max(0, Number.isFinite(share) ? share : 0));
+  const filled = Math.floor(cells * clean + 1e-9);
+  return `[${"█".repeat(filled)}${"-".repeat(cells - filled)}] ${percent(clean)}`;
+}
+
+const percent = (share: number) => `${Math.floor(share * 100 + 1e-9)}%`;
+const megabytes = (bytes: number) => `${(bytes / (1024 * 1024)).toFixed(1)} MB`;
+
+/** What a progress event says, apart from its bar. */
+export interface Step {
+  readonly verb: string;
+  readonly share: number;
+  /** `12/32 layers`, `2.0 MB / 5.0 MB, 45.2 MB/s`. */
+  readonly amount: string;
+}
+
+/** Returns what to show for an event; undefined for those that only end the progress. */
+export function stepOf(event: ProgressEvent): Step | undefined {
+  if (event.stage === "loading_to_vram") {
+    const share = event.layers_total > 0 ? event.layers_loaded / event.layers_total : 0;
+    return { verb: "Loading", share, amount: `${event.layers_loaded}/${event.layers_total} layers` };
+  }
+  if (event.stage === "downloading") {
+    const share = event.bytes_total > 0 ? event.bytes_downloaded / event.bytes_total : 0;
+    const done = `${megabytes(event.bytes_downloaded)} / ${megabytes(event.bytes_total)}`;
+    return { verb: "Downloading", share, amount: `${done}, ${event.speed_mbps.toFixed(1)} MB/s` };
+  }
+}
+
+/** One line of progress. Whoever writes something else calls `clear` before and `paint` after, or `end`. */
+export class ProgressLine {
+  readonly #output: ProgressOutput;
+  readonly #prefix: string;
+  readonly #now: () => number;
+  #step?: Step;
+  #painted = false;
+  #timer?: ReturnType<typeof setTimeout>;
+  #lastLineAt = -Infinity;
+  #lastTenth = -1;
+  #lastText = "";
+
+  /** `now` gives milliseconds. */
+  constructor(output: ProgressOutput, prefix: string, now: () => number = () => performance.now()) {
+    this.#output = output;
+    this.#prefix = prefix;
+    this.#now = now;
+  }
+
+  /** Shows a step, at once or together with the next ones. */
+  update(step: Step): void {
+    this.#step = step;
+    if (!this.#output.repaints) return this.#line(step.share >= 1);
+    this.#timer ??= setTimeout(() => this.paint(), this.#painted ? limits.progressPaintMs : 0);
+  }
+
+  /** Paints the bar again, on a terminal. */
+  paint(): void {
+    this.#stopTimer();
+    if (!this.#step || !this.#output.repaints) return;
+    const { verb, share, amount } = this.#step;
+    const text = [...`${this.#prefix} ⏳ ${verb} ${bar(share)} (${amount})`].slice(0, this.#output.columns - 1).join(
+      "",
+    );
+    this.#output.write(`\r\x1b[2K${text}`);
+    this.#painted = true;
+  }
+
+  /** Takes the bar away for a moment, so that a whole line can be written. */
+  clear(): void {
+    this.#stopTimer();
+    if (this.#painted) this.#output.write("\r\x1b[2K");
+    this.#painted = false;
+  }
+
+  /** Leaves the last state of the bar standing and goes to the next line. */
+  end(): void {
+    if (this.#step && this.#output.repaints) {
+      this.paint();
+      this.#output.write("\n");
+    }
+    this.#stopTimer();
+    this.#step = undefined;
+    this.#painted = false;
+  }
+
+  #stopTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** A line for each tenth, but not several within half a second; one at least every 5 s; always the last one. */
+  #line(last: boolean): void {
+    const { verb, share, amount } = this.#step!;
+    const quietMs = this.#now() - this.#lastLineAt;
+    const tenth = Math.floor(share * 10 + 1e-9);
+    const due = last || quietMs >= limits.progressLineMs ||
+      (tenth !== this.#lastTenth && quietMs >= limits.progressLineMsMin);
+    const text = `${this.#prefix} ⏳ ${verb}: ${percent(share)} (${amount})`;
+    if (!due || text === this.#lastText) return;
+    this.#lastText = text;
+    this.#lastTenth = tenth;
+    this.#lastLineAt = this.#now();
+    this.#output.write(text + "\n");
+  }
+}

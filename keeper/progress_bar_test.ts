@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { bar, ProgressLine, stepOf } from "./progress_bar.ts";
+
+const loading = (done: number, total = 32) =>
+  stepOf({ stage: "loading_to_vram", layers_loaded: done, layers_total: total, vram_mb: 1 })!;
+
+Deno.test("a bar has 20 cells and a percentage, whatever it is given", () => {
+  assert.equal(bar(0.4), "[████████------------] 40%");
+  assert.equal(bar(0), "[--------------------] 0%");
+  assert.equal(bar(1), "[████████████████████] 100%");
+  assert.equal(bar(7), bar(1));
+  assert.equal(bar(NaN), bar(0));
+  assert.equal(bar(0.6), "[████████████--------] 60%");
+});
+
+Deno.test("loading is told in layers, a download in megabytes", () => {
+  assert.deepEqual(loading(12), { verb: "Loading", share: 0.375, amount: "12/32 layers" });
+  const step = stepOf({
+    stage: "downloading",
+    bytes_downloaded: 2 * 1024 * 1024,
+    bytes_total: 5 * 1024 * 1024,
+    speed_mbps: 45.2,
+  });
+  assert.deepEqual(step, { verb: "Downloading", share: 0.4, amount: "2.0 MB / 5.0 MB, 45.2 MB/s" });
+  assert.equal(stepOf({ stage: "ready" }), undefined);
+});
+
+Deno.test("on a pipe progress is plain lines: no bar, no escapes, few of them, and the last one always", () => {
+  let text = "";
+  let now = 0;
+  const line = new ProgressLine({ repaints: false, columns: 80, write: (t) => text += t }, "[w]", () => now);
+  for (let layers = 0; layers <= 32; layers++) {
+    line.update(loading(layers));
+    now += 100;
+  }
+  line.end();
+  const lines = text.trimEnd().split("\n");
+  assert.equal(lines[0], "[w] ⏳ Loading: 0% (0/32 layers)");
+  assert.equal(lines.at(-1), "[w] ⏳ Loading: 100% (32/32 layers)");
+  assert.ok(lines.length >= 5 && lines.length <= 8, text);
+  // deno-lint-ignore no-control-regex
+  assert.doesNotMatch(text, /\x1b|█/);
+});
+
+Deno.test("a slow load writes a line at least every five seconds", () => {
+  const lines: string[] = [];
+  let now = 0;
+  const line = new ProgressLine({ repaints: false, columns: 80, write: (t) => lines.push(t) }, "[w]", () => now);
+  line.update(loading(4));
+  now = 4_000;
+  line.update(loading(5));
+  now = 9_100;
+  line.update(loading(6));
+  assert.deepEqual(lines.map((l) => l.match(/\d+\/\d+/)?.[0]), ["4/32", "6/32"]);
+});
+
+Deno.test("on a terminal one line is painted over and ends with a line break", () => {
+  let text = "";
+  const line = new ProgressLine({ repaints: true, columns: 80, write: (t) => text += t }, "[w]");
+  line.update(loading(16));
+  line.paint();
+  line.clear();
+  line.update(loading(32));
+  line.end();
+  assert.equal(
+    text,
+    "\r\x1b[2K[w] ⏳ Loading [██████████----------] 50% (16/32 layers)\r\x1b[2K" +
+      "\r\x1b[2K[w] ⏳ Loading [████████████████████] 100% (32/32 layers)\n",
+  );
+});
+
+Deno.test("a narrow terminal gets a cut line, never a second one", () => {
+  let text = "";
+  const line = new ProgressLine({ repaints: true, columns: 20, write: (t) => text += t }, "[w]");
+  line.update(loading(16));
+  line.end();
+  assert.ok([...text.replace("\r\x1b[2K", "").trimEnd()].length < 20);
+});

@@ -1,0 +1,133 @@
+/**
+ * A queen for tests of the keeper: the real HTTP server and the real routes, with scripted answers.
+ *
+ * @module
+ */
+import { encodeJsonEvent } from "../../protocol/sse.ts";
+import { rbeeDialect } from "../../protocol/dialects/rbee.ts";
+import type { InferenceEnd } from "../../protocol/inference.ts";
+import { type AnswerOf, type BodyOf, queenRoutes } from "../../protocol/routes.ts";
+import { homeId, loadOrCreateToken } from "../../runtime/auth.ts";
+import type { StreamWriter } from "../../runtime/event_stream.ts";
+import type { Log } from "../../runtime/log.ts";
+import { publishRunning } from "../../runtime/running.ts";
+import { type Context, endpoint, serve, type Server } from "../../runtime/serve.ts";
+import { VERSION } from "../../runtime/version.ts";
+
+/** What she does with a task. */
+export type Script = (out: StreamWriter, task: BodyOf<typeof queenRoutes.submitTask>) => Promise<void>;
+
+type Workers = AnswerOf<typeof queenRoutes.listWorkers>["workers"];
+
+/** How she behaves; everything has a quiet default. */
+export interface StandIn {
+  mode?: "ephemeral" | "persistent";
+  version?: string;
+  openNeedsToken?: boolean;
+  onTask?: Script;
+  onStartWorker?: (out: StreamWriter) => Promise<void>;
+  workers?: Workers;
+}
+
+/** The id that she gives to every task. */
+export const taskId = "task-abc123";
+
+/** Returns the terminal event of a generation. */
+export function endOf(tokens: number, more: Partial<InferenceEnd> = {}): InferenceEnd {
+  return {
+    ...{ done: true, total_tokens: tokens, prompt_tokens: 3, prompt_tokens_cached: 0, duration_ms: 20, prefill_ms: 5 },
+    ...{ decode_ms: 15, tokens_per_second: 66.7, stop_reason: "MAX_TOKENS", seed: 7 },
+    ...more,
+  };
+}
+
+/** Returns a script that says those tokens and ends well. */
+export function says(...tokens: string[]): Script {
+  return async (out) => {
+    for (const [index, token] of tokens.entries()) await out.write(rbeeDialect.token(token, index));
+    await out.write(rbeeDialect.end(endOf(tokens.length)));
+  };
+}
+
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, with: () => silent };
+
+/** One such queen, in a RBEE_HOME of her own. */
+export class StandInQueen implements AsyncDisposable {
+  readonly home: string = Deno.makeTempDirSync({ prefix: "rbee-keeper-" });
+  readonly tasks: BodyOf<typeof queenRoutes.submitTask>[] = [];
+  readonly canceled: string[] = [];
+  readonly stopped: string[] = [];
+  readonly server: Server;
+  /** How many tasks' streams were closed by the keeper. */
+  left = 0;
+  attached = 0;
+  #published: Disposable;
+
+  constructor(readonly behaviour: StandIn = {}) {
+    const token = loadOrCreateToken(`${this.home}/queen.token`);
+    this.server = serve({
+      program: "queen-rbee",
+      endpoints: this.#endpoints(token),
+      auth: { token, openNeedsToken: behaviour.openNeedsToken ?? false },
+      log: silent,
+      hostname: "127.0.0.1",
+      port: 0,
+    });
+    const { mode = "persistent", version = VERSION } = behaviour;
+    const running = { pid: Deno.pid, url: this.server.url, version, mode, started_unix: 1 };
+    this.#published = publishRunning(`${this.home}/queen.json`, running);
+  }
+
+  #endpoints(token: string) {
+    const { mode = "persistent", version = VERSION, workers = [] } = this.behaviour;
+    return [
+      endpoint(queenRoutes.info, () => ({
+        ...{ version, commit: "test", platform: "linux-x64", pid: Deno.pid, mode, attached: this.attached },
+        ...{ uptime_s: 90, home_id: homeId(token) },
+      })),
+      endpoint(queenRoutes.attach, ({ context }) => this.#attach(context)),
+      endpoint(queenRoutes.submitTask, ({ body, context }) => this.#task(body, context)),
+      endpoint(queenRoutes.cancelTask, ({ params }) => void this.canceled.push(params.id)),
+      endpoint(queenRoutes.nodes, () => ({ nodes: [] })),
+      endpoint(queenRoutes.listWorkers, () => ({ workers })),
+      endpoint(queenRoutes.workersHealth, () => ({
+        status: workers.some((w) => w.state === "unhealthy") ? "error" as const : "ok" as const,
+        workers: workers.map(({ worker_id, node, state, failed_health_checks }) => ({
+          ...{ worker_id, node, state, failed_health_checks, ready: state === "idle" },
+        })),
+      })),
+      endpoint(
+        queenRoutes.startWorker,
+        ({ context }) => context.stream((out) => this.behaviour.onStartWorker?.(out) ?? Promise.resolve()),
+      ),
+      endpoint(queenRoutes.shutdownWorker, ({ body }) => {
+        this.stopped.push(body.worker_id);
+        return { success: true as const, message: "sent" };
+      }),
+    ];
+  }
+
+  #attach(context: Context): Response {
+    this.attached++;
+    return context.stream(async (out) => {
+      await out.write(": attached\n\n");
+      await new Promise((resolve) => out.signal.addEventListener("abort", resolve));
+      this.attached--;
+    });
+  }
+
+  #task(body: BodyOf<typeof queenRoutes.submitTask>, context: Context): Response {
+    this.tasks.push(body);
+    return context.stream(async (out) => {
+      out.signal.addEventListener("abort", () => this.left++);
+      await out.write(encodeJsonEvent({ task_id: taskId, model: "builtin:tiny" }, "started"));
+      await (this.behaviour.onTask ?? says("Once", " upon", " a time"))(out, body);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#published[Symbol.dispose]();
+    await this.server.stop(0);
+    Deno.removeSync(this.home, { recursive: true });
+  }
+}

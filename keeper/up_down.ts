@@ -1,0 +1,106 @@
+/**
+ * `rbee up` and `rbee down`: a queen that stays, in the background.
+ *
+ * @module
+ */
+import { RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
+import { queenRoutes } from "../protocol/routes.ts";
+import { call, sleep } from "../runtime/call.ts";
+import { endProcess, isAlive, runsProgram } from "../runtime/other_process.ts";
+import { join } from "../runtime/path.ts";
+import { readRunning, type Running } from "../runtime/running.ts";
+import { exitCodes, type Keeper } from "./keeper.ts";
+import type { Queen } from "./queen_probe.ts";
+import { queenPeer, queenToken } from "./queen_probe.ts";
+import { findOrStartQueen } from "./queen_start.ts";
+
+/** Carries out `rbee up`. Returns 0 when a persistent queen answers, also when she did before. */
+export async function up(keeper: Keeper, options: { port?: number }): Promise<number> {
+  const { render } = keeper;
+  await keeper.config();
+  const { queen, daemon } = await findOrStartQueen(keeper, { mode: "persistent", port: options.port });
+  if (queen.mode === "ephemeral") {
+    throw new RbeeError("QUEEN_ALREADY_RUNNING", {
+      message: `Cannot start a queen that stays: another command has one for itself at ${queen.url}`,
+      details: { pid: queen.pid },
+      hint: "Try again when that command has ended",
+    });
+  }
+  if (options.port !== undefined && Number(new URL(queen.url).port) !== options.port) {
+    throw new RbeeError("QUEEN_ALREADY_RUNNING", {
+      message: `Cannot start a queen on port ${options.port}: one is running at ${queen.url}`,
+      hint: `End her first: rbee down && rbee up --port ${options.port}`,
+    });
+  }
+  await answers(keeper, queen);
+  const log = join(keeper.paths.logs, "queen-rbee.log");
+  const { url, pid, mode, version } = queen;
+  if (render.json) await render.value({ started: daemon !== undefined, queen: { url, pid, mode, version, log } });
+  else {
+    await render.line(`${daemon ? "✓ The queen is up" : "The queen was up already"} at ${url} (pid ${pid})`);
+    await render.line(`  log: ${log}`);
+  }
+  return exitCodes.success;
+}
+
+/** `queen.json` is there before everything is: the promise of `up` is that she answers. */
+async function answers(keeper: Keeper, queen: Queen): Promise<void> {
+  await call(queen.peer, queenRoutes.info, { signal: keeper.signal, deadlineMs: limits.callTimeoutMs });
+}
+
+/** Carries out `rbee down`. Returns 0 when nothing runs any more. */
+export async function down(keeper: Keeper): Promise<number> {
+  const { render } = keeper;
+  const running = readRunning(keeper.paths.queenFile);
+  if (!running || !isAlive(running.pid) || runsProgram(running.pid, "queen-rbee") === false) {
+    if (render.json) await render.value({ stopped: false, queen: null });
+    else await render.line("No queen is running.");
+    return exitCodes.success;
+  }
+  await askToEnd(keeper, running);
+  await untilGone(keeper, running);
+  if (render.json) await render.value({ stopped: true, queen: { url: running.url, pid: running.pid } });
+  else await render.line("✓ The queen, her hive and their workers have ended");
+  return exitCodes.success;
+}
+
+/** By HTTP; by a signal where that is not possible: another version, a queen that is stuck, a token that is lost. */
+async function askToEnd(keeper: Keeper, running: Running): Promise<void> {
+  const { token } = await queenToken(keeper).catch(() => ({ token: undefined }));
+  try {
+    await call(queenPeer(running.url, token), queenRoutes.shutdown, {
+      signal: keeper.signal,
+      deadlineMs: limits.shutdownAckMs,
+      attempts: 1,
+    });
+  } catch (error) {
+    keeper.signal.throwIfAborted();
+    // Where the system does not tell what a process is, only the queen's own refusal shows that it is her.
+    const certain = runsProgram(running.pid, "queen-rbee") === true || error instanceof RbeeError && error.status < 500;
+    if (!certain) throw error;
+    endProcess(running.pid, "SIGTERM");
+  }
+}
+
+async function untilGone(keeper: Keeper, running: Running): Promise<void> {
+  const begun = performance.now();
+  let told = 0;
+  while (isAlive(running.pid)) {
+    const ms = performance.now() - begun;
+    if (ms > limits.everythingGoneMs) {
+      throw new RbeeError("TIMEOUT", {
+        message: `Cannot end the queen: pid ${running.pid} is still there after ${limits.everythingGoneMs / 1_000} s`,
+        hint: `End her by force: kill -9 ${running.pid} (her hive and its workers end with her)`,
+      });
+    }
+    if (ms >= 1_000 + told * limits.progressLineMs) {
+      told++;
+      keeper.render.note(
+        "rbee-keeper",
+        `⏳ Waiting for running tasks and workers to end (${Math.round(ms / 1_000)} s)`,
+      );
+    }
+    await sleep(limits.queenPollMs, keeper.signal);
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * Which hives are up, and when one that is not is tried again. Pure: it asks for hives through the outbox.
+ *
+ * @module
+ */
+import { RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
+import type { Machine } from "../protocol/node.ts";
+import type { Outbox } from "./outbox.ts";
+import type { NodeView } from "./placement.ts";
+
+interface Hive {
+  name: string;
+  hive: "down" | "starting" | "up";
+  machine?: Machine;
+  error?: string;
+  /** In a row; chooses the back-off. */
+  failures: number;
+  upSince: number;
+}
+
+/** The hives of all nodes. */
+export class Hives {
+  readonly #hives = new Map<string, Hive>();
+  readonly #out: Outbox;
+  readonly #random: () => number;
+  #stopped = false;
+
+  constructor(nodes: readonly string[], out: Outbox, random: () => number) {
+    for (const name of nodes) this.#hives.set(name, { name, hive: "down", failures: 0, upSince: 0 });
+    this.#out = out;
+    this.#random = random;
+  }
+
+  /** Returns every node, as placement reads them. */
+  views(): NodeView[] {
+    return [...this.#hives.values()];
+  }
+
+  /** Whether this node's hive answers. */
+  isUp(node: string): boolean {
+    return this.#hives.get(node)?.hive === "up";
+  }
+
+  /** Asks for a node's hive, unless it is there or being asked for. */
+  want(node: string): void {
+    const hive = this.#hives.get(node);
+    if (!hive || hive.hive !== "down" || this.#stopped) return;
+    hive.hive = "starting";
+    this.#out.emit({ type: "ensureHive", node });
+    // Twice its own bound: whoever starts it reports earlier, this only keeps a lost report from being waited for.
+    this.#out.setTimer(`hive:${node}`, 2 * limits.hiveStartMs);
+  }
+
+  /** Notes that a hive answers. Hearing it twice changes nothing. */
+  connected(node: string, machine?: Machine): void {
+    const hive = this.#hives.get(node);
+    if (!hive) return;
+    if (machine) hive.machine = machine;
+    if (hive.hive === "up") return;
+    Object.assign(hive, { hive: "up", error: undefined, upSince: this.#out.now });
+    this.#out.clearTimer(`hive:${node}`);
+  }
+
+  /** Notes that a hive could not be had, or is gone; it is tried again after a growing wait. */
+  gone(node: string, error: RbeeError): void {
+    const hive = this.#hives.get(node);
+    if (!hive) return;
+    const longUp = hive.hive === "up" && this.#out.now - hive.upSince > limits.hiveReconnectMs.at(-1)!;
+    hive.failures = longUp ? 1 : hive.failures + 1;
+    hive.hive = "down";
+    hive.error = error.message;
+    if (this.#stopped) return;
+    const step = Math.min(hive.failures, limits.hiveReconnectMs.length) - 1;
+    // Spread, so that many queens or nodes do not knock at the same moment.
+    this.#out.setTimer(`hive:${node}`, Math.round(limits.hiveReconnectMs[step] * (1 + 0.25 * this.#random())));
+  }
+
+  /** The timer of a node: either its start took too long (returns the error), or it is time to try again. */
+  timerFired(node: string): RbeeError | undefined {
+    const hive = this.#hives.get(node);
+    if (hive?.hive === "starting") {
+      return new RbeeError("HIVE_START_FAILED", { message: `Cannot start the hive on ${node}: it did not come up` });
+    }
+    this.want(node);
+  }
+
+  /** Asks for no hive any more. */
+  stop(): void {
+    this.#stopped = true;
+    for (const node of this.#hives.keys()) this.#out.clearTimer(`hive:${node}`);
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * Writes into the registry when a node was reached and when not. Apart from the scheduler: a disk that is full or slow
+ * must not stop a task.
+ *
+ * @module
+ */
+import { limits } from "../protocol/limits.ts";
+import type { Log } from "../runtime/log.ts";
+import type { NodeRegistry } from "./nodes.ts";
+import type { SchedulerEvent } from "./scheduler_messages.ts";
+
+/** Whom a note needs. */
+export interface NotesOptions {
+  readonly registry: NodeRegistry;
+  readonly log: Log;
+  readonly hiveUrl: (node: string) => string | undefined;
+}
+
+/** Writes such notes. */
+export class RegistryNotes {
+  readonly #options: NotesOptions;
+  /** Nodes whose connection is written down. */
+  readonly #noted = new Set<string>();
+
+  constructor(options: NotesOptions) {
+    this.#options = options;
+  }
+
+  /** Notes a hive that answers, once for each connection, and one that could not be had. Never throws. */
+  take(event: SchedulerEvent): void {
+    const { registry, log, hiveUrl } = this.#options;
+    if (event.type === "hiveFailed" || event.type === "hiveLost") {
+      this.#noted.delete(event.node);
+      later(() => registry.noteUnreachable(event.node, event.error.message), log);
+    } else if (event.type === "hiveStatus" && !this.#noted.has(event.node)) {
+      this.#noted.add(event.node);
+      const { node, status } = event;
+      const unix = Math.floor(Date.now() / 1_000);
+      const hivePort = Number(new URL(hiveUrl(node) ?? "http://localhost").port);
+      later(() => registry.noteReachable(node, { unix, hivePort, machine: status.machine }), log);
+    }
+  }
+}
+
+/** A durable write waits for the disk, some 10 ms: not in the moment in which the first task's worker is started. */
+function later(write: () => void, log: Log): void {
+  setTimeout(() => {
+    try {
+      write();
+    } catch (error) {
+      log.warn("the registry was not written", { error });
+    }
+  }, limits.registryNoteDelayMs);
+}

@@ -1,0 +1,70 @@
+/**
+ * What becomes of a task whose attempt at a worker failed: a pure function. The scheduler is the only place in rbee
+ * that tries a task again; nobody below retries, because retries multiply.
+ *
+ * @module
+ */
+import { type ErrorCode, fromErrorBody, RbeeError } from "../protocol/error.ts";
+import type { WorkerGone } from "../protocol/routes.ts";
+import type { StreamEnd } from "./scheduler_messages.ts";
+
+/** What to do with the task, and what to think of its worker. */
+export type Verdict =
+  /** Back to its place in the queue; the worker is well and has no room. */
+  | { readonly then: "wait" }
+  /** Once more, on another worker than this one. */
+  | { readonly then: "retry"; readonly error: RbeeError }
+  | { readonly then: "fail"; readonly error: RbeeError; readonly suspect: boolean };
+
+/** Codes that say that the worker is gone or going, not that the task is bad. */
+const workerIsGone: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "CONNECTION_TIMEOUT",
+  "CONNECTION_LOST",
+  "SHUTTING_DOWN",
+  "WORKER_NOT_FOUND",
+  "WORKER_FAILED",
+  "WORKER_CRASHED",
+  "WORKER_UNHEALTHY",
+]);
+
+/** Returns what follows from the end of an attempt that was neither finished nor stopped by us. */
+export function afterFailedAttempt(end: Extract<StreamEnd, { kind: "refused" | "broken" }>): Verdict {
+  if (end.kind === "broken") {
+    // What was sent cannot be taken back: a second run would give the client another text from its beginning.
+    if (end.begun) return { then: "fail", error: end.error, suspect: true };
+    return { then: "retry", error: end.error };
+  }
+  if (end.error.code === "ALL_SLOTS_BUSY" || end.error.code === "WORKER_NOT_READY") return { then: "wait" };
+  if (workerIsGone.has(end.error.code)) return { then: "retry", error: end.error };
+  return { then: "fail", error: end.error, suspect: false };
+}
+
+/** Codes that tell a person nothing by themselves: the worker's end is the point, and `cause` keeps them. */
+const died: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["WORKER_CRASHED", "CONNECTION_TIMEOUT", "WORKER_NOT_FOUND"]);
+
+/** Returns the error of a task that has already been tried twice. */
+export function afterSecondFailure(error: RbeeError): RbeeError {
+  if (!died.has(error.code)) return error;
+  return new RbeeError("WORKER_FAILED", {
+    message: "Cannot finish: the worker died twice before its first token",
+    details: error.details,
+    cause: error,
+  });
+}
+
+/** Returns what follows for a task that waited for a worker which is gone before it had loaded. */
+export function afterWorkerGone(gone: WorkerGone): Verdict {
+  const error = goneError(gone);
+  // A file that cannot be loaded, or memory that is short, will be so again.
+  const deterministic = gone.error !== undefined && !workerIsGone.has(error.code) && gone.reason !== "crashed";
+  return deterministic ? { then: "fail", error, suspect: false } : { then: "retry", error };
+}
+
+/** Returns the error that says why a worker is gone; its hive's own where there is one. */
+export function goneError(gone: WorkerGone): RbeeError {
+  if (gone.error !== undefined) return fromErrorBody({ error: { retryable: false, hint: "", ...gone.error } });
+  return new RbeeError("WORKER_CRASHED", {
+    message: `Cannot finish: the worker ${gone.worker_id} is gone (${gone.reason})`,
+    details: { worker_id: gone.worker_id, reason: gone.reason },
+  });
+}

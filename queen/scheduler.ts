@@ -1,0 +1,285 @@
+/**
+ * The queen's decisions in time: who waits, who starts, what is tried again, what ends. A pure state machine: `handle`
+ * takes one event and the time, and returns the effects that somebody else carries out and reports back as events.
+ * Where a task goes is asked of `placement.ts`, what a failed attempt means of `retry.ts`, what is out there of
+ * `fleet.ts`.
+ *
+ * @module
+ */
+import { RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
+import { Fleet, type FleetListener, type FleetOptions } from "./fleet.ts";
+import { Outbox } from "./outbox.ts";
+import { type NodeView, place, type Placement } from "./placement.ts";
+import { afterFailedAttempt, afterSecondFailure, type Verdict } from "./retry.ts";
+import { sameWait, Task, type WaitsFor } from "./scheduled_task.ts";
+import type { Effect, SchedulerEvent, StreamEnd, TaskWish } from "./scheduler_messages.ts";
+import type { KnownWorker } from "./workers.ts";
+
+/** How much is going on. */
+export interface SchedulerCounts {
+  readonly waiting: number;
+  readonly running: number;
+  readonly slotsHeld: number;
+  readonly spawns: number;
+  readonly timers: number;
+}
+
+/** The scheduler. One writer of all its state; everybody else sends events. */
+export class Scheduler {
+  readonly #out = new Outbox();
+  /** In the order of submission, which is the order in which slots are given. */
+  readonly #tasks = new Map<string, Task>();
+  readonly #fleet: Fleet;
+  #draining?: RbeeError;
+
+  constructor(options: FleetOptions) {
+    this.#fleet = new Fleet(options, this.#out, this.#listener());
+  }
+
+  /** Takes one event at a time in milliseconds (of any steady clock). Returns what is to be done, in order. */
+  handle(event: SchedulerEvent, now: number): Effect[] {
+    this.#out.now = now;
+    this.#take(event);
+    this.#placeWaiting();
+    return this.#out.take();
+  }
+
+  /** Returns how much is going on. */
+  counts(): SchedulerCounts {
+    const waiting = this.#inPhase("waiting").length;
+    return {
+      waiting,
+      running: this.#tasks.size - waiting,
+      slotsHeld: this.#fleet.workers.held,
+      spawns: this.#fleet.known().spawns.length,
+      timers: this.#out.timers,
+    };
+  }
+
+  /** Returns every known worker. For lists, never to act on. */
+  workers(): KnownWorker[] {
+    return this.#fleet.workers.all();
+  }
+
+  /** Returns every node. For lists, never to act on. */
+  nodes(): NodeView[] {
+    return this.#fleet.nodes();
+  }
+
+  #take(event: SchedulerEvent): void {
+    switch (event.type) {
+      case "taskSubmitted":
+        return this.#onSubmitted(event.wish);
+      case "taskCancelled":
+        return this.#onCancelled(event.task, event.gently);
+      case "streamEnded":
+        return this.#onStreamEnded(event.task, event.attempt, event.end);
+      case "timerFired":
+        return this.#out.takeFired(event.timer) ? this.#onTimer(event.timer) : undefined;
+      case "hiveWanted":
+        return this.#fleet.wantHive(event.node);
+      case "hiveConnected":
+        return this.#fleet.onHiveConnected(event.node);
+      case "hiveFailed":
+      case "hiveLost":
+        return this.#fleet.onHiveGone(event.node, event.error, event.type === "hiveLost");
+      case "hiveStatus":
+        return this.#fleet.onHiveStatus(event.node, event.status);
+      case "hiveNarration":
+        return this.#fleet.onHiveNarration(event.node, event.narration);
+      case "workerGone":
+        return this.#fleet.onWorkerGone(event.gone);
+      case "spawnAnswered":
+        return this.#fleet.onSpawnAnswered(event.spawn, event.worker);
+      case "spawnFailed":
+        return this.#fleet.onSpawnFailed(event.spawn, event.error);
+      case "draining":
+        this.#draining = event.error;
+        this.#fleet.stop();
+        return this.#inPhase("waiting").forEach((task) => this.#end(task, "failed", { error: event.error }));
+      case "endAll":
+        return [...this.#tasks.values()].forEach((task) => this.#end(task, "failed", { error: event.error }));
+    }
+  }
+
+  #inPhase(phase: Task["phase"]): Task[] {
+    return [...this.#tasks.values()].filter((task) => task.phase === phase);
+  }
+
+  #onSubmitted(wish: TaskWish): void {
+    const task = new Task(wish);
+    const waiting = this.#inPhase("waiting").length;
+    this.#tasks.set(wish.id, task);
+    if (this.#draining) return this.#end(task, "failed", { error: this.#draining });
+    if (waiting >= limits.queueTasksMax) {
+      const details = { waiting, queue_max: limits.queueTasksMax };
+      return this.#end(task, "failed", { error: new RbeeError("QUEUE_FULL", { details }) });
+    }
+    this.#out.setTimer(`deadline:${task.id}`, wish.timeoutMs);
+  }
+
+  #onCancelled(id: string, gently: boolean): void {
+    const task = this.#tasks.get(id);
+    if (!task) return;
+    if (!gently || task.phase === "waiting") return this.#end(task, "cancelled", { error: canceled() });
+    if (task.cancelled) return;
+    task.cancelled = true;
+    this.#out.emit({ type: "stopTask", task: id, attempt: task.attempt, how: "gently" });
+    // The relay bounds this itself; the timer is there so that a lost report cannot hold the client for ever.
+    this.#out.setTimer(`lost:${id}`, 2 * limits.cancelAckMs);
+  }
+
+  #start(task: Task, worker: KnownWorker): void {
+    task.phase = "running";
+    task.waitsFor = undefined;
+    task.attempt++;
+    task.worker = worker.id;
+    task.lostBy = undefined;
+    task.slotWait.pause(this.#out);
+    this.#fleet.workers.hold(worker.id, task.attemptName);
+    const address = { id: worker.id, node: worker.node, url: worker.url };
+    this.#out.emit({ type: "startTask", task: task.id, attempt: task.attempt, worker: address });
+  }
+
+  #onStreamEnded(id: string, attempt: number, end: StreamEnd): void {
+    this.#fleet.workers.release(`${id}#${attempt}`);
+    const task = this.#tasks.get(id);
+    if (!task || task.attempt !== attempt || task.phase !== "running") return;
+    this.#out.clearTimer(`lost:${id}`);
+    if (end.kind === "done" && task.cancelled) return this.#end(task, "cancelled");
+    if (end.kind === "done") return this.#end(task, end.failed ? "failed" : "done");
+    if (end.kind === "stopped" || task.cancelled) return this.#end(task, "cancelled", { error: canceled() });
+    const worker = task.worker!;
+    const verdict = afterFailedAttempt(end);
+    if (verdict.then === "wait") this.#fleet.noteRefusal(worker);
+    else if (verdict.then === "retry" || verdict.suspect) this.#fleet.noteSuspect(worker);
+    this.#judge(task, verdict);
+  }
+
+  /** Back to its place in the queue, or the end. */
+  #judge(task: Task, verdict: Verdict): void {
+    if (verdict.then === "fail") return this.#end(task, "failed", { error: verdict.error });
+    if (this.#draining) return this.#end(task, "failed", { error: this.#draining });
+    if (verdict.then === "retry" && task.retries++ > 0) {
+      return this.#end(task, "failed", { error: afterSecondFailure(verdict.error) });
+    }
+    task.phase = "waiting";
+    task.worker = undefined;
+    task.waitsFor = undefined;
+  }
+
+  /** The one end of every task. */
+  #end(task: Task, end: "done" | "failed" | "cancelled", more: { error?: RbeeError; worker?: string } = {}): void {
+    this.#tasks.delete(task.id);
+    task.slotWait.reset(this.#out);
+    this.#out.clearTimer(`deadline:${task.id}`);
+    this.#out.clearTimer(`lost:${task.id}`);
+    if (this.#fleet.workers.holds(task.attemptName)) {
+      this.#out.emit({ type: "stopTask", task: task.id, attempt: task.attempt, how: "now" });
+    }
+    this.#out.emit({ type: "taskEnded", task: task.id, end, ...more });
+  }
+
+  #onTimer(timer: string): void {
+    const at = timer.indexOf(":");
+    const kind = timer.slice(0, at);
+    const id = timer.slice(at + 1);
+    if (this.#fleet.onTimer(kind, id)) return;
+    const task = this.#tasks.get(id);
+    if (!task) return;
+    if (kind === "say") task.slotWait.say(this.#out);
+    else if (kind === "wait") this.#end(task, "failed", { error: task.slotWait.over() });
+    else if (kind === "deadline") this.#end(task, "failed", { error: tooLate(task) });
+    else if (kind === "lost" && task.cancelled) this.#end(task, "cancelled", { error: canceled() });
+    // The relay knows how many tokens went out, so it reports the end, and that decides.
+    else if (kind === "lost") {
+      this.#out.emit({ type: "stopTask", task: id, attempt: task.attempt, how: "broken", error: task.lostBy });
+    }
+  }
+
+  /** Looks at every waiting task in the order of submission. Tasks that ask for the same wait for the same. */
+  #placeWaiting(): void {
+    const seen = new Map<string, Placement>();
+    for (const task of this.#inPhase("waiting")) {
+      const placement = seen.get(task.demandKey) ?? place(task.wish.demand, this.#fleet.known());
+      if (placement.kind !== "reuse" && placement.kind !== "spawn") seen.set(task.demandKey, placement);
+      this.#carryOut(task, placement);
+    }
+  }
+
+  #carryOut(task: Task, placement: Placement): void {
+    const loads = task.wish.kind === "load";
+    switch (placement.kind) {
+      case "reuse":
+        if (loads) return this.#end(task, "done", { worker: placement.worker });
+        return this.#start(task, this.#fleet.workers.get(placement.worker)!);
+      case "await-slot": {
+        if (loads) return this.#end(task, "done", { worker: placement.workers[0] });
+        task.waitsFor = { kind: "slot", id: "" };
+        const error = task.slotWait.begin(this.#out, placement.slotsTotal);
+        return error ? this.#end(task, "failed", { error }) : undefined;
+      }
+      case "await-loading":
+        return this.#await(task, { kind: "worker", id: placement.worker });
+      case "await-spawn":
+        return this.#await(task, { kind: "spawn", id: placement.spawn });
+      case "spawn":
+        if (task.spawned++ >= spawnsPerTaskMax) return this.#end(task, "failed", { error: noneFits(task, placement) });
+        return this.#await(task, { kind: "spawn", id: this.#fleet.startWorker(placement.node, task.wish) });
+      case "refuse":
+        return this.#end(task, "failed", { error: placement.error });
+    }
+  }
+
+  #await(task: Task, waitsFor: WaitsFor): void {
+    task.slotWait.reset(this.#out);
+    if (sameWait(task.waitsFor, waitsFor)) return;
+    task.waitsFor = waitsFor;
+    const narration = this.#fleet.describe(waitsFor);
+    if (narration) this.#out.emit({ type: "narrate", task: task.id, narration });
+  }
+
+  #listener(): FleetListener {
+    const waiters = (w: WaitsFor) => this.#inPhase("waiting").filter((task) => sameWait(task.waitsFor, w));
+    const running = (worker: string) => this.#inPhase("running").filter((task) => task.worker === worker);
+    return {
+      onWaitOver: (waitsFor, verdict) => waiters(waitsFor).forEach((task) => this.#judge(task, verdict)),
+      onWorkerLost: (worker, { graceMs, error }) => {
+        for (const task of running(worker)) {
+          task.lostBy ??= error;
+          if (!this.#out.isArmed(`lost:${task.id}`)) this.#out.setTimer(`lost:${task.id}`, graceMs);
+        }
+      },
+      onWorkersSeen: (workers) => {
+        for (const task of this.#inPhase("running")) {
+          if (workers.has(task.worker!) && !task.cancelled) this.#out.clearTimer(`lost:${task.id}`);
+        }
+      },
+      onNarration: (waitsFor, narration) =>
+        waiters(waitsFor).forEach(({ id }) => this.#out.emit({ type: "narrate", task: id, narration })),
+      onProgress: (waitsFor, progress) =>
+        waiters(waitsFor).forEach(({ id }) => this.#out.emit({ type: "progress", task: id, progress })),
+    };
+  }
+}
+
+/** A task whose workers all turn out not to serve it must not start workers for ever. */
+const spawnsPerTaskMax = 3;
+
+function noneFits(task: Task, placement: Placement): RbeeError {
+  return new RbeeError("WORKER_FAILED", {
+    message: `Cannot finish: of ${spawnsPerTaskMax} workers that were started none could serve the task`,
+    details: { model: task.wish.demand.model, reasons: placement.reasons },
+  });
+}
+
+const canceled = () => new RbeeError("REQUEST_CANCELED");
+
+function tooLate(task: Task): RbeeError {
+  const seconds = task.wish.timeoutMs / 1_000;
+  return new RbeeError("REQUEST_TIMEOUT", {
+    message: `Cannot finish in time: the deadline of ${seconds} s passed`,
+    details: { timeout_s: seconds, phase: task.phase },
+  });
+}

@@ -1,0 +1,190 @@
+/**
+ * The queen's endpoints. A handler checks what only the queen can know, and hands over: tasks to the scheduler, the
+ * rest to the hive concerned.
+ *
+ * @module
+ */
+import { RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
+import { hiveRoutes, pathOf, queenRoutes } from "../protocol/routes.ts";
+import type { SubmitTask } from "../protocol/task.ts";
+import { call } from "../runtime/call.ts";
+import { gauge, metricsResponse } from "../runtime/metrics.ts";
+import { type Context, type Endpoint, endpoint } from "../runtime/serve.ts";
+import { COMMIT, PLATFORM, VERSION } from "../runtime/version.ts";
+import type { Attach } from "./attach.ts";
+import type { Effects } from "./effects.ts";
+import type { HiveControl } from "./hive_control.ts";
+import type { LiveTask } from "./live_task.ts";
+import type { NodeRegistry } from "./nodes.ts";
+import type { Scheduler } from "./scheduler.ts";
+import { readDetached, type Tasks } from "./tasks.ts";
+import type { KnownWorker } from "./workers.ts";
+
+/** What the handlers reach. */
+export interface QueenParts {
+  readonly mode: "ephemeral" | "persistent";
+  readonly homeId: string;
+  readonly scheduler: Scheduler;
+  readonly effects: Effects;
+  readonly tasks: Tasks;
+  readonly attach: Attach;
+  readonly registry: NodeRegistry;
+  /** By node. */
+  readonly hives: ReadonlyMap<string, HiveControl>;
+  readonly shutDown: () => void;
+}
+
+/** Returns every endpoint of the queen. */
+export function queenEndpoints(parts: QueenParts): Endpoint[] {
+  return [...ownEndpoints(parts), ...taskEndpoints(parts), ...workerEndpoints(parts)];
+}
+
+const startedAt = performance.now();
+const health = () => ({ status: "ok" as const, version: VERSION });
+
+function ownEndpoints(parts: QueenParts): Endpoint[] {
+  return [
+    endpoint(queenRoutes.health, health),
+    endpoint(queenRoutes.healthV1, health),
+    endpoint(queenRoutes.metrics, () => metrics(parts.scheduler)),
+    endpoint(queenRoutes.info, () => ({
+      version: VERSION,
+      commit: COMMIT,
+      platform: PLATFORM,
+      pid: Deno.pid,
+      mode: parts.mode,
+      attached: parts.attach.held,
+      uptime_s: Math.round((performance.now() - startedAt) / 1_000),
+      home_id: parts.homeId,
+    })),
+    endpoint(queenRoutes.attach, ({ context }) => context.stream((out) => parts.attach.hold(out))),
+    endpoint(queenRoutes.shutdown, () => {
+      setTimeout(parts.shutDown, 0); // the answer first
+      return Response.json({ status: "shutting_down" }, { status: 202 });
+    }),
+  ];
+}
+
+function metrics(scheduler: Scheduler): Promise<Response> {
+  const { waiting, running, slotsHeld } = scheduler.counts();
+  gauge("rbee_queen_tasks_waiting", "Tasks without a worker yet: the queue's length").set(waiting);
+  gauge("rbee_queen_tasks_running", "Tasks at a worker").set(running);
+  gauge("rbee_queen_slots_held", "Slots that tasks hold").set(slotsHeld);
+  const workers = gauge("rbee_queen_workers", "Known workers by state", ["state"]);
+  workers.reset();
+  for (const worker of scheduler.workers()) workers.inc({ state: worker.state });
+  return metricsResponse();
+}
+
+function taskEndpoints(parts: QueenParts): Endpoint[] {
+  const { tasks, effects } = parts;
+  return [
+    endpoint(queenRoutes.submitTask, ({ body, context }) => submit(body, context, parts)),
+    endpoint(queenRoutes.taskEvents, ({ params, context }) => {
+      const task = tasks.get(params.id);
+      if (!task) throw unknownTask(params.id);
+      if (task.delivery === "detached") return context.stream((out) => readDetached(task, out, context.lastEventId));
+      throw new RbeeError("TASK_NOT_FOUND", {
+        message: `Cannot follow the task ${params.id}: only detached ones can be`,
+        hint: "Submit it with detach: true",
+      });
+    }),
+    endpoint(queenRoutes.cancelTask, ({ params }) => {
+      if (!tasks.isKnown(params.id)) throw unknownTask(params.id);
+      effects.dispatch({ type: "taskCancelled", task: params.id, gently: true });
+      return new Response(null, { status: 204 });
+    }),
+  ];
+}
+
+function unknownTask(id: string): RbeeError {
+  return new RbeeError("TASK_NOT_FOUND", { message: `Cannot find the task ${id.slice(0, limits.nameCharsMax)}` });
+}
+
+function submit(body: SubmitTask, context: Context, parts: QueenParts) {
+  if (body.detach) refuseIfEphemeral(parts, "keep a detached task");
+  const task = parts.tasks.add(body, context.correlationId);
+  begin(task, parts);
+  if (task.delivery === "stream") return context.stream((out) => task.follow(out));
+  if (task.delivery === "answer") return task.answer(context.signal);
+  const events_url = pathOf(queenRoutes.taskEvents, { params: { id: task.id } });
+  return Response.json({ task_id: task.id, status: "queued", events_url }, { status: 202 });
+}
+
+/** Hands a task to the scheduler. Throws what is known at once: then the client gets a plain error, not a stream. */
+function begin(task: LiveTask, parts: QueenParts): void {
+  parts.effects.dispatch({ type: "taskSubmitted", wish: task.wish });
+  if (task.outcome?.error) throw task.outcome.error;
+}
+
+function refuseIfEphemeral(parts: QueenParts, what: string): void {
+  if (parts.mode === "persistent") return;
+  throw new RbeeError("PERSISTENT_QUEEN_NEEDED", {
+    message: `Cannot ${what}: this queen ends with the command that started her`,
+  });
+}
+
+function workerEndpoints(parts: QueenParts): Endpoint[] {
+  const { scheduler, tasks } = parts;
+  return [
+    endpoint(queenRoutes.nodes, () => ({ nodes: nodeList(parts) })),
+    endpoint(queenRoutes.listWorkers, () => ({
+      workers: scheduler.workers().flatMap(({ record, node }) =>
+        record ? [{ ...record, worker_id: record.id, node }] : []
+      ),
+    })),
+    endpoint(queenRoutes.workersHealth, ({ query }) => {
+      if (query.node !== undefined) requireNode(query.node, scheduler);
+      const workers = scheduler.workers().filter((w) => query.node === undefined || w.node === query.node);
+      return { status: "ok" as const, workers: workers.map(workerHealth) };
+    }),
+    endpoint(queenRoutes.startWorker, ({ body, context }) => {
+      refuseIfEphemeral(parts, "keep a worker");
+      const task = tasks.addLoad(body, context.correlationId);
+      begin(task, parts);
+      return context.stream((out) => task.follow(out));
+    }),
+    endpoint(queenRoutes.shutdownWorker, ({ body }) => shutdownWorker(body.worker_id, parts)),
+  ];
+}
+
+const workerHealth = ({ id, node, state, record }: KnownWorker) => ({
+  worker_id: id,
+  node,
+  state,
+  ready: state === "idle" || state === "busy",
+  failed_health_checks: record?.failed_health_checks ?? 0,
+});
+
+function requireNode(name: string, scheduler: Scheduler): void {
+  const nodes = scheduler.nodes().map((n) => n.name);
+  if (nodes.includes(name)) return;
+  const message = `Cannot find node '${name}' in the rbee-hive registry`;
+  throw new RbeeError("NODE_NOT_FOUND", { message, details: { node: name, nodes } });
+}
+
+function nodeList({ scheduler, registry, hives }: QueenParts) {
+  const rows = new Map(registry.list().map((row) => [row.node_name, row]));
+  return scheduler.nodes().flatMap((view) => {
+    const row = rows.get(view.name);
+    if (!row) return [];
+    return [{
+      ...row,
+      machine: view.machine ?? null,
+      hive_url: hives.get(view.name)?.peer?.base ?? null,
+      workers: scheduler.workers().filter((w) => w.node === view.name).length,
+    }];
+  });
+}
+
+async function shutdownWorker(id: string, { scheduler, hives }: QueenParts) {
+  const worker = scheduler.workers().find((w) => w.id === id);
+  const hive = worker && hives.get(worker.node)?.peer;
+  if (!worker || !hive) {
+    const message = `Cannot find the worker ${id}`;
+    throw new RbeeError("WORKER_NOT_FOUND", { message, details: { worker_id: id } });
+  }
+  await call(hive, hiveRoutes.shutdownWorker, { params: { id }, deadlineMs: limits.shutdownAckMs, attempts: 1 });
+  return { success: true as const, message: `Worker ${id} on ${worker.node} is shutting down` };
+}

@@ -1,0 +1,27 @@
+/**
+ * `deno task bench [name…]`: measures, prints, asserts nothing.
+ *
+ * @module
+ */
+import { sayMachine } from "./figures.ts";
+
+/** What can be measured, and which question it answers. */
+const benches: Readonly<Record<string, string>> = Object.freeze({
+  start: "how long until help, until the first token cold and warm, and how much idle daemons hold",
+  relay: "tokens per second and delay per token through the queen, against the worker asked directly",
+  worker: "tokens per second of the worker over HTTP, against the engine called in process",
+});
+
+const wanted = Deno.args;
+const unknown = wanted.filter((name) => !Object.hasOwn(benches, name));
+if (wanted.length === 0 || unknown.length > 0) {
+  if (unknown.length > 0) console.error(`Cannot measure ${unknown.join(", ")}: unknown`);
+  console.error("Usage: deno task bench <name> [<name>…]\n");
+  for (const [name, what] of Object.entries(benches)) console.error(`  ${name.padEnd(8)}${what}`);
+  Deno.exit(2);
+}
+sayMachine();
+for (const name of wanted) {
+  const { run } = await import(`./${name}_bench.ts`) as { run: () => Promise<void> };
+  await run();
+}

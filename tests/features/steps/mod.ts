@@ -1,0 +1,15 @@
+/**
+ * The suite with every step defined.
+ *
+ * @module
+ */
+import "./commands.ts";
+import "./configuration.ts";
+import "./errors.ts";
+import "./inferences.ts";
+import "./lifetimes.ts";
+import "./loading.ts";
+import "./machines.ts";
+import "./workers.ts";
+
+export { suite } from "./scenario.ts";

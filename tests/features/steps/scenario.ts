@@ -1,0 +1,137 @@
+/**
+ * What the steps of one scenario share, and the suite that they are defined in.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { join } from "../../../runtime/path.ts";
+import type { WorkerRecord } from "../../../protocol/worker.ts";
+import { eventually } from "../../support/eventually.ts";
+import { Suite } from "../../support/gherkin.ts";
+import { canMount } from "../../support/mounts.ts";
+import type { Finished, Program } from "../../support/program.ts";
+import { largeForm, slowGguf } from "../../support/slow_gguf.ts";
+import type { EventReader } from "../../support/sse_reader.ts";
+import { temporaryFolder } from "../../support/temporary.ts";
+import { type Answer, World } from "../../support/world.ts";
+
+/** A worker as a scenario remembers it. */
+export interface SeenWorker {
+  readonly id: string;
+  readonly url: string;
+  readonly pid: number;
+}
+
+/** One scenario: its world and what has happened so far. */
+export class Scenario implements AsyncDisposable {
+  readonly world: World = new World();
+  /** The command that a person has started, and how it ended. */
+  command?: Program;
+  finished?: Finished;
+  answer?: Answer;
+  reader?: EventReader;
+  worker?: SeenWorker;
+  hive?: Program;
+  queen?: Program;
+  /** Whatever else a later step compares with. */
+  readonly noted: Map<string, unknown> = new Map();
+  readonly #closing: (() => Promise<void>)[] = [];
+
+  /** Runs when the scenario is over, whatever came of it. */
+  atEnd(close: () => Promise<void>): void {
+    this.#closing.push(close);
+  }
+
+  /** Starts an `rbee` command line; names like `$SLOW` stand for this scenario's models. */
+  async start(line: string, options: { terminal?: boolean } = {}): Promise<Program> {
+    this.finished = undefined;
+    this.command = this.world.start("rbee", await this.#words(line), options);
+    return this.command;
+  }
+
+  /** Waits for the command's end. */
+  async ends(withinMs = 20_000): Promise<Finished> {
+    this.finished ??= await must(this.command, "a command").ends(withinMs);
+    return this.finished;
+  }
+
+  /** Returns a model reference; `$SLOW`, `$LARGE` and `$HUGE` stand for files that are made when first wanted. */
+  async model(name: string): Promise<string> {
+    const folder = join(temporaryFolder(), "rbee-test-models");
+    if (name === "$SLOW") return `file:${await slowGguf({ folder })}`;
+    if (name === "$LARGE") return `file:${await slowGguf({ folder, ...largeForm })}`;
+    if (name === "$HUGE") return `file:${this.noted.get("huge")}`;
+    return name;
+  }
+
+  /** Returns the one worker that the hive lists, when it has one. Throws when it has none or several. */
+  async oneWorker(): Promise<WorkerRecord> {
+    const workers = await this.world.workers();
+    assert.equal(workers.length, 1, `one worker: ${JSON.stringify(workers)}`);
+    return workers[0];
+  }
+
+  /** Remembers a worker of the hive's list. */
+  async remember(id?: string): Promise<SeenWorker> {
+    const found = id === undefined
+      ? await this.oneWorker()
+      : (await this.world.workers()).find((worker) => worker.id === id);
+    const { url, pid, id: itsId } = must(found, `worker ${id}`);
+    this.worker = { id: itsId, url, pid: must(pid, "its process") };
+    return this.worker;
+  }
+
+  /** Calls the remembered worker with its key. */
+  async askWorker(request: string, body?: unknown): Promise<Answer> {
+    const { id, url } = must(this.worker, "a worker");
+    this.answer = await this.world.call({ who: id, url }, request, { body });
+    return this.answer;
+  }
+
+  /** Waits until the hive lists that the remembered worker is in one of these states. */
+  async workerIs(states: readonly string[], withinMs: number): Promise<WorkerRecord> {
+    const { id } = must(this.worker, "a worker");
+    let seen = "";
+    return await eventually(async () => {
+      const record = (await this.world.workers()).find((worker) => worker.id === id);
+      seen = JSON.stringify(record);
+      return record && states.includes(record.state) ? record : undefined;
+    }, { withinMs, what: `the worker is ${states.join(" or ")}`, seen: () => seen });
+  }
+
+  /** Ends everything. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.reader?.[Symbol.asyncDispose]();
+    for (const close of this.#closing) await close();
+    await this.world[Symbol.asyncDispose]();
+  }
+
+  async #words(line: string): Promise<string[]> {
+    const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2]);
+    return await Promise.all(words.map((w) => w === "$WORKER" ? must(this.worker, "a worker").id : this.model(w)));
+  }
+}
+
+/** Returns a value that must be there. Throws, naming it, when it is not. */
+export function must<T>(value: T, what: string): NonNullable<T> {
+  if (value === undefined || value === null) throw new Error(`Cannot go on: ${what} is missing`);
+  return value;
+}
+
+/** All step definitions of the features. */
+export const suite: Suite<Scenario> = new Suite<Scenario>({
+  create: () => Promise.resolve(new Scenario()),
+  dispose: (scenario) => scenario[Symbol.asyncDispose](),
+  report: (scenario) => scenario.world.report(),
+  needs: [{
+    tag: "@mounts",
+    isMet: canMount,
+    why: "needs the right to mount in a namespace of its own (unshare -rm)",
+    line: "TAGS=@mounts deno task test tests/features",
+  }, {
+    tag: "@gpu",
+    isMet: () => false,
+    why: "needs an NVIDIA GPU and a CUDA worker",
+    line: "TAGS=@gpu deno task test tests/features",
+  }],
+});

@@ -1,0 +1,92 @@
+/**
+ * The process table, read as a test needs it: which processes belong to a world, whoever started them and whoever has
+ * adopted them since. Every rbee process has its world's `RBEE_HOME` in its environment. Linux: `/proc`.
+ *
+ * @module
+ */
+
+/** A living process. */
+export interface ProcessEntry {
+  readonly pid: number;
+  readonly ppid: number;
+  readonly pgid: number;
+  /** One letter of `ps`: R running, S sleeping, T stopped, … */
+  readonly state: string;
+  readonly args: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** Returns the living processes whose `RBEE_HOME` is `home`. Zombies are not alive: they hold nothing. */
+export function processesOf(home: string): ProcessEntry[] {
+  return processes((environment) => environment.RBEE_HOME === home);
+}
+
+/** Returns the living processes whose `RBEE_HOME` lies in a folder. */
+export function processesUnder(folder: string): ProcessEntry[] {
+  return processes((environment) => environment.RBEE_HOME?.startsWith(`${folder}/`) ?? false);
+}
+
+/** Returns one process; undefined when it is gone or a zombie. */
+export function processOf(pid: number): ProcessEntry | undefined {
+  try {
+    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    const [state, ppid, pgid] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    if (state === "Z" || state === "X") return undefined;
+    return {
+      pid,
+      ppid: Number(ppid),
+      pgid: Number(pgid),
+      state,
+      args: zeroSeparated(`/proc/${pid}/cmdline`),
+      environment: Object.fromEntries(zeroSeparated(`/proc/${pid}/environ`).map(splitAtEqualSign)),
+    };
+  } catch {
+    return undefined; // it ended while we looked, or belongs to somebody else
+  }
+}
+
+/** Returns whether a process exists and is no zombie. */
+export function isAlive(pid: number): boolean {
+  return processOf(pid) !== undefined;
+}
+
+/** Returns the name of the program that a process runs: the last part of its first argument. */
+export function programOf(entry: ProcessEntry): string {
+  return entry.args[0]?.split("/").at(-1) ?? "";
+}
+
+/** Kills every one of them; what has gone meanwhile is fine. */
+export function killAll(entries: readonly ProcessEntry[]): void {
+  for (const { pid } of entries) send(pid, "SIGKILL");
+}
+
+/** Sends a signal; returns whether there was a process (negative: a group) to take it. */
+export function send(pid: number, signal: Deno.Signal): boolean {
+  try {
+    Deno.kill(pid, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function processes(belongs: (environment: Readonly<Record<string, string>>) => boolean): ProcessEntry[] {
+  const found: ProcessEntry[] = [];
+  for (const entry of Deno.readDirSync("/proc")) {
+    if (!/^\d+$/.test(entry.name)) continue;
+    const one = processOf(Number(entry.name));
+    if (one && belongs(one.environment)) found.push(one);
+  }
+  return found;
+}
+
+function zeroSeparated(path: string): string[] {
+  const parts = Deno.readTextFileSync(path).split("\0");
+  if (parts.at(-1) === "") parts.pop();
+  return parts;
+}
+
+function splitAtEqualSign(pair: string): [string, string] {
+  const at = pair.indexOf("=");
+  return at < 0 ? [pair, ""] : [pair.slice(0, at), pair.slice(at + 1)];
+}
