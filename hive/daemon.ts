@@ -5,7 +5,7 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import type { HiveStatus } from "../protocol/routes.ts";
+import type { HiveStatus } from "../protocol/hive_routes.ts";
 import { isLoopback, loadOrCreateToken, readToken } from "../runtime/auth.ts";
 import { sleep } from "../runtime/call.ts";
 import { type Config, loadConfig } from "../runtime/config.ts";
@@ -49,11 +49,6 @@ export interface DaemonFlags {
 class LeaseOver extends Error {
   override readonly name = "LeaseOver";
 }
-
-const leaseLookMs = 500;
-const lastWordsMs = 1_000;
-/** How old the machine's figures may be in the picture that queens are sent with every change. */
-const pictureAgeMs = 10_000;
 
 /** Runs the hive until it is told to end, and leaves the process with its exit code; never returns. */
 export async function runDaemon(flags: DaemonFlags): Promise<never> {
@@ -178,7 +173,7 @@ function startTimers(pool: Pool, lease: Lease, { config, log, program }: Ground)
   });
   const look = setInterval(() => {
     if (lease.isOver()) program.end(new LeaseOver("no queen renewed the lease"));
-  }, leaseLookMs);
+  }, limits.hiveLeaseLookMs);
   return {
     [Symbol.dispose]() {
       clearInterval(look);
@@ -189,7 +184,7 @@ function startTimers(pool: Pool, lease: Lease, { config, log, program }: Ground)
 
 /** A wrong probe refuses every spawn with its error; a queen must see the hive all the same. */
 async function picture(machine: MachineReader, pool: Pool, log: Log): Promise<HiveStatus> {
-  const now = await machine.read(pictureAgeMs).catch((error) => {
+  const now = await machine.read(limits.hivePictureAgeMs).catch((error) => {
     log.error("cannot read the machine", { error, code: (error as RbeeError).code });
     return machine.detected();
   });
@@ -203,7 +198,7 @@ async function takeApart(hive: Hive, log: Log, reason: unknown): Promise<number>
   // A queen that is gone waits for no answers.
   await hive.pool.stopAll({ drain: !(reason instanceof LeaseOver) });
   hive.events.close();
-  await hive.server.stop(lastWordsMs);
+  await hive.server.stop(limits.hiveLastWordsMs);
   log.info("ended");
   return 0;
 }
@@ -242,7 +237,7 @@ async function openCatalogOf(paths: Paths, patient: boolean, signal: AbortSignal
     } catch (error) {
       const locked = error instanceof RbeeError && error.code === "CATALOG_UNAVAILABLE";
       if (!locked || !patient || performance.now() > until) throw error;
-      await sleep(100, signal);
+      await sleep(limits.catalogLockLookMs, signal);
     }
   }
 }

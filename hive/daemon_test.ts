@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { RbeeError } from "../protocol/error.ts";
-import { hiveRoutes } from "../protocol/routes.ts";
+import { hiveRoutes } from "../protocol/hive_routes.ts";
 import type { WorkerRecord } from "../protocol/worker.ts";
 import { call, type Peer } from "../runtime/call.ts";
 import { fromFileUrl } from "../runtime/path.ts";

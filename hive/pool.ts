@@ -6,7 +6,9 @@
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Backend } from "../protocol/node.ts";
-import { type AnswerOf, type hiveRoutes, workerRoutes } from "../protocol/routes.ts";
+import type { hiveRoutes } from "../protocol/hive_routes.ts";
+import type { AnswerOf } from "../protocol/routes.ts";
+import { workerRoutes } from "../protocol/worker_routes.ts";
 import type { SpawnWorker, WorkerReady, WorkerRecord, WorkerStatus } from "../protocol/worker.ts";
 import { sameSecret, workerKey } from "../runtime/auth.ts";
 import { call } from "../runtime/call.ts";
@@ -53,8 +55,6 @@ export interface PoolOptions {
   /** How many processes the kernel ended for want of memory so far; undefined where it does not tell. */
   readonly oomKills: () => number | undefined;
 }
-
-const lastStatusMs = 250;
 
 /** The workers of this hive. */
 export class Pool {
@@ -158,8 +158,9 @@ export class Pool {
     this.#entries.set(id, entry);
     entry.gone = this.#whenEnded(entry);
     countSpawned();
-    const { pid } = parts.process.child;
-    this.#options.log.info("worker started", { worker_id: id, pid, port, model_ref: modelRef, backend, device });
+    const { correlationId, process: { child: { pid } } } = parts;
+    const facts = { worker_id: id, pid, port, model_ref: modelRef, backend, device, correlation_id: correlationId };
+    this.#options.log.info("worker started", facts);
     return entry;
   }
 
@@ -278,7 +279,7 @@ export class Pool {
 
   async #whenEnded(entry: WorkerEntry): Promise<void> {
     const ended = await entry.process.ended;
-    await within(entry.followed, lastStatusMs); // its last words may still be on their way
+    await within(entry.followed, limits.workerLastStatusMs); // its last words may still be on their way
     const { worker, process } = entry;
     const { id, port } = worker.facts;
     this.#entries.delete(id);

@@ -5,7 +5,7 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { backendsOf, type Machine } from "../protocol/node.ts";
-import { hiveRoutes } from "../protocol/routes.ts";
+import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { workerId } from "../protocol/worker.ts";
 import { type Endpoint, endpoint } from "../runtime/serve.ts";
 import { VERSION } from "../runtime/version.ts";

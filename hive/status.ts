@@ -4,7 +4,9 @@
  * @module
  */
 import { RbeeError } from "../protocol/error.ts";
-import { type AnswerOf, hiveRoutes } from "../protocol/routes.ts";
+import { limits } from "../protocol/limits.ts";
+import { hiveRoutes } from "../protocol/hive_routes.ts";
+import type { AnswerOf } from "../protocol/routes.ts";
 import type { WorkerRecord } from "../protocol/worker.ts";
 import { readToken } from "../runtime/auth.ts";
 import { call, type Peer } from "../runtime/call.ts";
@@ -13,8 +15,6 @@ import { environment } from "../runtime/environment.ts";
 import { paths as userPaths } from "../runtime/paths.ts";
 import { readRunning } from "../runtime/running.ts";
 import { writeErr, writeOut } from "./output.ts";
-
-const probeMs = 2_000;
 
 /** Prints the pool and its workers. Returns the exit code: 1 when no hive runs. Throws what a running one refuses. */
 export async function status(options: { json: boolean }): Promise<number> {
@@ -36,7 +36,7 @@ export async function status(options: { json: boolean }): Promise<number> {
     else writeErr(`[rbee-hive] no hive runs on ${poolId}; start one with: rbee-hive daemon\n`);
     return 1;
   }
-  const { workers } = await call(hive, hiveRoutes.listWorkers, { deadlineMs: probeMs, attempts: 1 });
+  const { workers } = await call(hive, hiveRoutes.listWorkers, { deadlineMs: limits.queenProbeMs, attempts: 1 });
   const facts = { url: base, version: health.version, pid: running?.pid };
   if (options.json) writeOut(`${JSON.stringify({ pool_id: poolId, running: true, ...facts, workers }, null, 2)}\n`);
   else writeOut(statusText(poolId, facts, workers));
@@ -46,7 +46,10 @@ export async function status(options: { json: boolean }): Promise<number> {
 async function healthOf(hive: Peer): Promise<AnswerOf<typeof hiveRoutes.health> | undefined> {
   try {
     // Without the token: who answers there is not known yet.
-    return await call({ ...hive, token: undefined }, hiveRoutes.health, { deadlineMs: probeMs, attempts: 1 });
+    return await call({ ...hive, token: undefined }, hiveRoutes.health, {
+      deadlineMs: limits.queenProbeMs,
+      attempts: 1,
+    });
   } catch (error) {
     if (error instanceof RbeeError) return undefined;
     throw error;

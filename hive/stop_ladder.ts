@@ -5,7 +5,7 @@
  * @module
  */
 import { limits } from "../protocol/limits.ts";
-import { workerRoutes } from "../protocol/routes.ts";
+import { workerRoutes } from "../protocol/worker_routes.ts";
 import { call, type Peer } from "../runtime/call.ts";
 import { type Child, within } from "../runtime/process.ts";
 

@@ -5,7 +5,7 @@
  */
 import type { ErrorFields } from "../protocol/error.ts";
 import { type ErrorCode, errorCodes, isErrorCode } from "../protocol/error_codes.ts";
-import type { WorkerGone } from "../protocol/routes.ts";
+import type { WorkerGone } from "../protocol/hive_routes.ts";
 import type { WorkerStatus } from "../protocol/worker.ts";
 import type { Ended } from "../runtime/process.ts";
 import type { Ending, GoneReason } from "./worker.ts";
@@ -102,7 +102,7 @@ export function lastError(tail: string): { code?: string; text?: string } {
   return said === undefined ? {} : { text: cut(said) };
 }
 
-// deno-lint-ignore no-control-regex
+// deno-lint-ignore no-control-regex -- terminal sequences begin with one
 const ansi = /\u001b\[[0-9;]*m/g;
 const cut = (text: string) => text.slice(0, lastErrorCharsMax);
 

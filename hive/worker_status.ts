@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { limits } from "../protocol/limits.ts";
 import { doneMark, parseEvents } from "../protocol/sse.ts";
-import { workerRoutes } from "../protocol/routes.ts";
+import { workerRoutes } from "../protocol/worker_routes.ts";
 import { type WorkerStatus, workerStatus } from "../protocol/worker.ts";
 import { callStream, type Peer } from "../runtime/call.ts";
 import { within } from "../runtime/process.ts";
@@ -15,8 +16,6 @@ export interface FollowOptions {
   /** Resolves when the worker's process is gone: then there is nothing to follow. */
   readonly ended: Promise<unknown>;
 }
-
-const againMs = 200;
 
 /** Hands on every status until the worker is gone; a cut stream is opened again. Never rejects. */
 export async function followStatus(peer: Peer, options: FollowOptions): Promise<void> {
@@ -33,6 +32,6 @@ export async function followStatus(peer: Peer, options: FollowOptions): Promise<
     } catch {
       // cut, or it does not answer: health checks and its process tell whether it is well
     }
-    await within(ended, againMs);
+    await within(ended, limits.workerEventsAgainMs);
   }
 }

@@ -25,7 +25,7 @@ export function bootError(path: string, how: string): RbeeError {
 function lastLines(path: string): string[] {
   try {
     const text = Deno.readTextFileSync(path).slice(-bytesMax);
-    // deno-lint-ignore no-control-regex
+    // deno-lint-ignore no-control-regex -- terminal sequences begin with one
     return text.replace(/\x1b\[[0-9;]*m/g, "").split("\n").map((line) => line.trimEnd()).filter((line) => line !== "");
   } catch {
     return []; // she did not come so far

@@ -4,8 +4,8 @@ import { backendNames } from "../protocol/node.ts";
 import { doneText } from "../protocol/sse.ts";
 import { buildCommands } from "./commands.ts";
 import { backendChoices } from "./infer_command.ts";
-import { runKeeper, startKeeper, until } from "./testing/run_keeper.ts";
-import { StandInQueen } from "./testing/stand_in_queen.ts";
+import { runKeeper, startKeeper, until } from "./testdata/run_keeper.ts";
+import { StandInQueen } from "./testdata/stand_in_queen.ts";
 
 const worker = (id: string, more = {}) => ({
   ...{ worker_id: id, id, node: "local", url: "http://127.0.0.1:8081", port: 8081, model_ref: "builtin:tiny" },
@@ -202,9 +202,9 @@ Deno.test("logs are merged, rendered for people, raw with --json, and followed u
   const line = (second: number, program: string, message: string) =>
     JSON.stringify({ time: `2026-01-02T03:04:0${second}.000Z`, level: "info", program, message }) + "\n";
   Deno.mkdirSync(logs);
-  Deno.writeTextFileSync(`${logs}/queen-rbee.log`, line(1, "queen-rbee", "one") + line(3, "queen-rbee", "three"));
+  Deno.writeTextFileSync(`${logs}/queen.log`, line(1, "queen-rbee", "one") + line(3, "queen-rbee", "three"));
   Deno.writeTextFileSync(`${logs}/worker-9.log`, line(2, "llm-worker-rbee", "two"));
-  Deno.writeTextFileSync(`${logs}/queen-rbee.boot.log`, "not a log\n");
+  Deno.writeTextFileSync(`${logs}/queen.boot.log`, "not a log\n");
   const all = await runKeeper(["logs"], at);
   assert.deepEqual(all.stdout.match(/\] (one|two|three)/g), ["] one", "] two", "] three"]);
   assert.match(all.stdout, /INFO {2}\[worker-9\] two/);
@@ -220,7 +220,7 @@ Deno.test("logs are merged, rendered for people, raw with --json, and followed u
     new WritableStream({ write: (t) => void (text += t) }),
   );
   await until(() => text === line(3, "queen-rbee", "three"));
-  Deno.writeTextFileSync(`${logs}/queen-rbee.log`, line(4, "queen-rbee", "four"), { append: true });
+  Deno.writeTextFileSync(`${logs}/queen.log`, line(4, "queen-rbee", "four"), { append: true });
   Deno.writeTextFileSync(`${logs}/worker-new.log`, line(5, "llm-worker-rbee", "five"));
   await until(() => text.includes("four") && text.includes("five"));
   child.kill("SIGINT");

@@ -5,7 +5,7 @@
  */
 import type { Argument, Command, Option } from "commander";
 import { limits } from "../protocol/limits.ts";
-import { queenRoutes } from "../protocol/routes.ts";
+import { queenRoutes } from "../protocol/queen_routes.ts";
 import { call } from "../runtime/call.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
 

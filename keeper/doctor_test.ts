@@ -4,6 +4,8 @@ import { checksOf } from "./doctor_machine.ts";
 
 const text = (checks: ReturnType<typeof checksOf>) => checks.flatMap(checkLines).join("\n");
 
+const small = { hostname: "h", platform: "linux-x64", cpu_cores: 1 };
+
 Deno.test("a machine's memory, disk and devices are told in gigabytes", () => {
   const gib = 1024 ** 3;
   const gpu = {
@@ -14,8 +16,10 @@ Deno.test("a machine's memory, disk and devices are told in gigabytes", () => {
     memory_free_bytes: 20 * gib,
   };
   const found = checksOf(JSON.stringify({
-    ...{ hostname: "h", platform: "linux-x64", cpu_cores: 8, gpus: [gpu], disk_free_bytes: 100 * gib },
-    ...{ memory_total_bytes: 16 * gib, memory_available_bytes: 8 * gib },
+    machine: {
+      ...{ hostname: "h", platform: "linux-x64", cpu_cores: 8, gpus: [gpu], disk_free_bytes: 100 * gib },
+      ...{ memory_total_bytes: 16 * gib, memory_available_bytes: 8 * gib },
+    },
   }));
   assert.equal(
     text(found),
@@ -25,7 +29,9 @@ Deno.test("a machine's memory, disk and devices are told in gigabytes", () => {
 });
 
 Deno.test("what is short or missing is marked, with the line that mends it", () => {
-  const found = checksOf(JSON.stringify({ memory_total_bytes: 1e9, memory_available_bytes: 1e8, gpus: [] }));
+  const found = checksOf(JSON.stringify({
+    machine: { ...small, memory_total_bytes: 1e9, memory_available_bytes: 1e8, gpus: [] },
+  }));
   assert.match(text(found), /^⚠ memory: .*\n {4}→ Close programs/);
   assert.match(text(checksOf("not JSON")), /^⚠ devices: detection did not answer\n {4}→ .*rbee-hive detect/);
 });

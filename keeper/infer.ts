@@ -6,12 +6,12 @@
 import { RbeeError, toRbeeError } from "../protocol/error.ts";
 import type { InferenceEnd } from "../protocol/inference.ts";
 import { limits } from "../protocol/limits.ts";
-import { type BodyInput, queenRoutes } from "../protocol/routes.ts";
+import { queenRoutes } from "../protocol/queen_routes.ts";
+import type { BodyInput } from "../protocol/routes.ts";
 import { call, callStream } from "../runtime/call.ts";
 import type { Config } from "../runtime/config.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
 import { withPartial } from "./partial.ts";
-import { stepOf } from "./progress_bar.ts";
 import { readPrompt, standardInput } from "./prompt.ts";
 import { type QueenSession, RetryElsewhere, withQueen } from "./queen_process.ts";
 import { OutputClosed } from "./render.ts";
@@ -149,11 +149,8 @@ class Answer {
     if (event.type === "started") this.#taskId = event.taskId;
     else if (event.type === "narration") render.note(event.narration.actor, event.narration.human);
     else if (event.type === "end") this.#end = event.end;
-    else if (event.type === "progress") {
-      const step = stepOf(event.progress);
-      if (step) render.progress("llm-worker-rbee", step);
-      else render.endProgress();
-    } else if (event.type === "text") {
+    else if (event.type === "progress") render.progress("llm-worker-rbee", event.progress);
+    else if (event.type === "text") {
       this.#pieces.push(event.text);
       this.#tokens = event.tokens;
       if (this.#streams) await this.#unlessAborted(render.text(event.text));
@@ -172,7 +169,7 @@ class Answer {
     const { render } = this.#keeper;
     const end = this.#end!;
     const text = this.#pieces.join("");
-    render.endProgress();
+    render.finishProgress();
     if (render.json) await render.value({ task_id: this.#taskId, text, ...end });
     else {
       if (!this.#streams) await render.text(text);

@@ -4,8 +4,8 @@ import { RbeeError, toErrorBody } from "../protocol/error.ts";
 import { encodeJsonEvent } from "../protocol/sse.ts";
 import { checkConfig } from "../runtime/config_schema.ts";
 import { statsText, taskOf } from "./infer.ts";
-import { runKeeper, startKeeper, until } from "./testing/run_keeper.ts";
-import { endOf, says, StandInQueen, taskId } from "./testing/stand_in_queen.ts";
+import { runKeeper, startKeeper, until } from "./testdata/run_keeper.ts";
+import { endOf, says, StandInQueen, taskId } from "./testdata/stand_in_queen.ts";
 
 const narration = (human: string) =>
   encodeJsonEvent({ actor: "queen-rbee", action: "task-wait", target: "local", human }, "narration");

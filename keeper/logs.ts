@@ -19,11 +19,12 @@ export interface LogsOptions {
   readonly lines?: number;
 }
 
-const programs = { queen: "queen-rbee", hive: "rbee-hive" } as const;
+/** Whose lines stand in a file; every other file is named after its worker. */
+const programs: Readonly<Record<string, string>> = { queen: "queen-rbee", hive: "rbee-hive" };
 
 /** Carries out `rbee logs`. Returns 0; 130 when following was ended by Ctrl+C. */
 export async function logs(keeper: Keeper, options: LogsOptions): Promise<number> {
-  const wanted = options.worker ?? (options.program && programs[options.program]);
+  const wanted = options.worker ?? options.program;
   const sources = logSources(keeper.paths.logs, wanted);
   if (options.worker !== undefined && sources.length === 0) {
     throw new RbeeError("WORKER_NOT_FOUND", {
@@ -35,7 +36,7 @@ export async function logs(keeper: Keeper, options: LogsOptions): Promise<number
   using followers = new Followers(keeper.paths.logs, wanted, options.follow ? sources : []);
   const count = options.lines ?? limits.logLinesDefault;
   const files = sources.map((source) =>
-    lastLines(join(keeper.paths.logs, `${source}.log`), source, {
+    lastLines(join(keeper.paths.logs, `${source}.log`), programs[source] ?? source, {
       count,
       endBytes: followers.startOf(source),
     })
@@ -89,7 +90,10 @@ class Followers implements Disposable {
   }
 
   #add(source: string, fromStart: boolean): void {
-    this.#all.set(source, new LogFollower(join(this.#folder, `${source}.log`), source, { fromStart }));
+    this.#all.set(
+      source,
+      new LogFollower(join(this.#folder, `${source}.log`), programs[source] ?? source, { fromStart }),
+    );
   }
 
   /** Returns where a log is followed from, in bytes; undefined when it is not. */

@@ -47,6 +47,12 @@ export function stepOf(event: ProgressEvent): Step | undefined {
   }
 }
 
+/** Returns the last step of what an event belongs to: all of it is done. */
+export function lastStepOf(event: ProgressEvent): Step | undefined {
+  if (event.stage === "loading_to_vram") return stepOf({ ...event, layers_loaded: event.layers_total });
+  if (event.stage === "downloading") return stepOf({ ...event, bytes_downloaded: event.bytes_total });
+}
+
 /** One line of progress. Whoever writes something else calls `clear` before and `paint` after, or `end`. */
 export class ProgressLine {
   readonly #output: ProgressOutput;
@@ -54,6 +60,7 @@ export class ProgressLine {
   readonly #now: () => number;
   #step?: Step;
   #painted = false;
+  #isStale = false;
   #timer?: ReturnType<typeof setTimeout>;
   #lastLineAt = -Infinity;
   #lastTenth = -1;
@@ -69,6 +76,7 @@ export class ProgressLine {
   /** Shows a step, at once or together with the next ones. */
   update(step: Step): void {
     this.#step = step;
+    this.#isStale = true;
     if (!this.#output.repaints) return this.#line(step.share >= 1);
     this.#timer ??= setTimeout(() => this.paint(), this.#painted ? limits.progressPaintMs : 0);
   }
@@ -83,6 +91,7 @@ export class ProgressLine {
     );
     this.#output.write(`\r\x1b[2K${text}`);
     this.#painted = true;
+    this.#isStale = false;
   }
 
   /** Takes the bar away for a moment, so that a whole line can be written. */
@@ -95,7 +104,7 @@ export class ProgressLine {
   /** Leaves the last state of the bar standing and goes to the next line. */
   end(): void {
     if (this.#step && this.#output.repaints) {
-      this.paint();
+      if (this.#isStale || !this.#painted) this.paint();
       this.#output.write("\n");
     }
     this.#stopTimer();

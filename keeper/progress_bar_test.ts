@@ -38,7 +38,7 @@ Deno.test("on a pipe progress is plain lines: no bar, no escapes, few of them, a
   assert.equal(lines[0], "[w] ⏳ Loading: 0% (0/32 layers)");
   assert.equal(lines.at(-1), "[w] ⏳ Loading: 100% (32/32 layers)");
   assert.ok(lines.length >= 5 && lines.length <= 8, text);
-  // deno-lint-ignore no-control-regex
+  // deno-lint-ignore no-control-regex -- terminal sequences begin with one
   assert.doesNotMatch(text, /\x1b|█/);
 });
 

@@ -5,7 +5,8 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import { type AnswerOf, queenRoutes } from "../protocol/routes.ts";
+import { queenRoutes } from "../protocol/queen_routes.ts";
+import type { AnswerOf } from "../protocol/routes.ts";
 import { homeId, readToken } from "../runtime/auth.ts";
 import { call, type Peer } from "../runtime/call.ts";
 import { environment } from "../runtime/environment.ts";

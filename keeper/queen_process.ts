@@ -5,7 +5,7 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import { queenRoutes } from "../protocol/routes.ts";
+import { queenRoutes } from "../protocol/queen_routes.ts";
 import { call, callStream, sleep } from "../runtime/call.ts";
 import { isAlive } from "../runtime/other_process.ts";
 import type { Daemon } from "../runtime/process.ts";

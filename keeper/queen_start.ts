@@ -126,7 +126,7 @@ function daemonArgs(wish: Wish): string[] {
 
 /** Returns where a queen writes before her own log is open. */
 export function bootLogOf(keeper: Keeper): string {
-  return join(keeper.paths.logs, "queen-rbee.boot.log");
+  return join(keeper.paths.logs, "queen.boot.log");
 }
 
 /** Keys are taken out of what a child inherits; these two are meant for her. */

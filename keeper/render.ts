@@ -5,8 +5,9 @@
  * @module
  */
 import { RbeeError, toErrorBody } from "../protocol/error.ts";
+import type { ProgressEvent } from "../protocol/progress.ts";
 import { type ErrorContext, errorLines, errorText } from "./error_text.ts";
-import { ProgressLine, type ProgressOutput, type Step } from "./progress_bar.ts";
+import { lastStepOf, ProgressLine, type ProgressOutput, stepOf } from "./progress_bar.ts";
 
 /** One of a process's two outputs. */
 export interface Output {
@@ -44,6 +45,7 @@ export class Render {
   readonly #repaints: boolean;
   readonly #colour: boolean;
   #progress?: ProgressLine;
+  #lastProgress?: ProgressEvent;
   #lastChar = "\n";
   #canceled = false;
 
@@ -71,7 +73,7 @@ export class Render {
   /** Writes text to stdout as it is, by one write where the system allows. Throws `OutputClosed`, `DISK_FULL`. */
   async text(text: string): Promise<void> {
     if (text === "") return;
-    this.endProgress();
+    this.finishProgress(); // results come when what they waited for is done
     const bytes = this.#encoder.encode(text);
     try {
       for (let at = 0; at < bytes.length;) at += await this.#stdout.write(bytes.subarray(at));
@@ -102,17 +104,29 @@ export class Render {
     if (!this.json) this.#above(`${me} ⚠️ ${human}\n`);
   }
 
-  /** Shows a step of what takes long. */
-  progress(program: string, step: Step): void {
+  /** Shows how far something that takes long has come. */
+  progress(program: string, event: ProgressEvent): void {
     if (this.quiet || this.json) return;
+    if (event.stage === "ready" || event.stage === "complete") return this.finishProgress();
+    const step = stepOf(event);
+    if (!step) return this.endProgress();
     this.#progress ??= new ProgressLine(this.#progressOutput(), `[${program}]`);
     this.#progress.update(step);
+    this.#lastProgress = event;
+  }
+
+  /** Shows that all of it is done, whatever was told last, and goes on below it. */
+  finishProgress(): void {
+    const step = this.#lastProgress && lastStepOf(this.#lastProgress);
+    if (step) this.#progress?.update(step);
+    this.endProgress();
   }
 
   /** Leaves the bar as it is and goes on below it. */
   endProgress(): void {
     this.#progress?.end();
     this.#progress = undefined;
+    this.#lastProgress = undefined;
   }
 
   /** Says that the command was canceled; once, however often it is called. */

@@ -87,9 +87,20 @@ Deno.test("Canceled. is said once, on a line of its own", () => {
 Deno.test("narration during a bar takes the bar away and brings it back", () => {
   const stderr = new Kept({ terminal: true });
   const render = new Render({ stdout: new Kept(), stderr, environment: () => undefined });
-  render.progress("llm-worker-rbee", { verb: "Loading", share: 0.5, amount: "16/32 layers" });
+  render.progress("llm-worker-rbee", { stage: "loading_to_vram", layers_loaded: 16, layers_total: 32, vram_mb: 1 });
   render.note("queen-rbee", "hello");
   render.endProgress();
   const bar = "\r\x1b[2K[llm-worker-rbee] ⏳ Loading [██████████----------] 50% (16/32 layers)";
-  assert.equal(stderr.text, `[queen-rbee] hello\n${bar}${bar}\n`);
+  assert.equal(stderr.text, `[queen-rbee] hello\n${bar}\n`);
+});
+
+Deno.test("a load whose last step was never told is shown as done when the text begins", async () => {
+  const stderr = new Kept();
+  const render = new Render({ stdout: new Kept(), stderr });
+  render.progress("llm-worker-rbee", { stage: "loading_to_vram", layers_loaded: 0, layers_total: 5, vram_mb: 1 });
+  await render.text("Once");
+  assert.equal(
+    stderr.text,
+    "[llm-worker-rbee] ⏳ Loading: 0% (0/5 layers)\n[llm-worker-rbee] ⏳ Loading: 100% (5/5 layers)\n",
+  );
 });

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type AnswerOf, queenRoutes } from "../protocol/routes.ts";
+import { queenRoutes } from "../protocol/queen_routes.ts";
+import type { AnswerOf } from "../protocol/routes.ts";
 import { call } from "../runtime/call.ts";
 import { durationText } from "./duration.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";

@@ -5,7 +5,7 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import { queenRoutes } from "../protocol/routes.ts";
+import { queenRoutes } from "../protocol/queen_routes.ts";
 import { call, sleep } from "../runtime/call.ts";
 import { endProcess, isAlive, runsProgram } from "../runtime/other_process.ts";
 import { join } from "../runtime/path.ts";
@@ -34,7 +34,7 @@ export async function up(keeper: Keeper, options: { port?: number }): Promise<nu
     });
   }
   await answers(keeper, queen);
-  const log = join(keeper.paths.logs, "queen-rbee.log");
+  const log = join(keeper.paths.logs, "queen.log");
   const { url, pid, mode, version } = queen;
   if (render.json) await render.value({ started: daemon !== undefined, queen: { url, pid, mode, version, log } });
   else {

@@ -5,10 +5,10 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import { type AnswerOf, type BodyInput, queenRoutes } from "../protocol/routes.ts";
+import { queenRoutes } from "../protocol/queen_routes.ts";
+import type { AnswerOf, BodyInput } from "../protocol/routes.ts";
 import { call, callStream } from "../runtime/call.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
-import { stepOf } from "./progress_bar.ts";
 import { runningQueen } from "./queen_process.ts";
 import { findQueen, withAddress } from "./queen_probe.ts";
 import { tableLines } from "./table.ts";
@@ -106,16 +106,12 @@ export async function startWorker(keeper: Keeper, options: StartOptions): Promis
     for await (const event of readTask(stream.body, { cut: (reason) => cut.abort(reason) })) {
       if (event.type === "narration") render.note(event.narration.actor, event.narration.human);
       else if (event.type === "result") started = event.value;
-      else if (event.type === "progress") {
-        const step = stepOf(event.progress);
-        if (step) render.progress("llm-worker-rbee", step);
-        else render.endProgress();
-      }
+      else if (event.type === "progress") render.progress("llm-worker-rbee", event.progress);
     }
   } catch (error) {
     throw withAddress(error, queen.url);
   }
-  render.endProgress();
+  render.finishProgress();
   if (render.json) await render.value(started);
   else {await render.line(
       `✓ ${started.worker_id ?? started.id ?? "the worker"} holds ${started.model_ref ?? options.model}`,

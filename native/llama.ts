@@ -25,6 +25,7 @@ import { LayerProgress, loadError, LogTail, withConsoleTo } from "./llama_load.t
 import { LlamaModel } from "./llama_model.ts";
 import { alphabetOf, Pieces } from "./llama_pieces.ts";
 import { PromptReader } from "./llama_prompt.ts";
+import { releaseSignals } from "./llama_signals.ts";
 import { calibrateThreads } from "./llama_threads.ts";
 import { machineMemory } from "./memory.ts";
 
@@ -37,12 +38,21 @@ interface Loaded {
 
 /** Below this a context is not halved any more to make it fit: it would be of little use. */
 const contextTokensWanted = 4096;
-/** What a load leaves of the free memory to everybody else. */
-const memoryShare = 0.9;
+/** How much of the free memory a context may take: when somebody asked for its size, and when nobody did. */
+const memoryShare = { asked: 0.9, unasked: 0.5 } as const;
+/**
+ * What llama.cpp notes of each position besides keys and values. The library's newer estimate tries a context out and
+ * allocates these for it: a context of 500 million tokens, asked for by mistake, took all memory of the machine. So the
+ * arithmetic decides first.
+ */
+const bytesPerCell = 64;
 /** How long to wait for llama.cpp's lines after a failure: they come through the event loop. */
 const lastLinesMs = 20;
 /** A core reads about this many bytes of weights per second: a first guess, until a prompt was measured. */
 const weightBytesPerSecond = 5e9;
+
+// Importing the library took the signals; they are given back before anybody can send one.
+releaseSignals();
 
 /** Loads models into this process with llama.cpp. */
 export class LlamaEngine implements Engine {
@@ -127,15 +137,17 @@ async function createContext({ llama, model }: Omit<Loaded, "context">, options:
     swaFullCache: false,
   };
   const free = isCpu ? machineMemory().availableBytes : (await llama.getVramState()).free;
-  const availableBytes = free * memoryShare;
+  const availableBytes = free * (options.ctxTokensMax === undefined ? memoryShare.unasked : memoryShare.asked);
   let contextSize = Math.min(model.trainContextSize, options.ctxTokensMax ?? model.trainContextSize);
   while (true) {
-    const needed = await model.fileInsights.estimateContextResourceRequirementsV2({
+    const needed = model.fileInsights.estimateContextResourceRequirements({
       ...settings,
+      flashAttention: !isCpu,
       contextSize,
       modelGpuLayers: model.gpuLayers,
     });
-    const bytes = isCpu ? needed.cpuRam : needed.gpuVram;
+    const cellBytes = contextSize * options.slots * bytesPerCell;
+    const bytes = isCpu ? needed.cpuRam + cellBytes : needed.gpuVram;
     if (bytes <= availableBytes) break;
     if (options.ctxTokensMax !== undefined || contextSize / 2 < contextTokensWanted) {
       throw memoryError(options.backend, { contextSize, bytes, availableBytes });

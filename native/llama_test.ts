@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { RbeeError } from "../protocol/error.ts";
 import type { GenerateOptions, GenerationEnd, LoadedModel, LoadOptions, LoadProgress, Prompt } from "./engine.ts";
@@ -341,6 +342,11 @@ Deno.test("what only llama.cpp can find wrong is in the error, and not on the te
     assert.match(JSON.stringify(error.llama), /attn_q/);
     assert.equal(new TextDecoder().decode(stderr), "");
   });
+});
+
+Deno.test("the library leaves the process's signals to the program", () => {
+  const signals = process.eventNames().filter((name) => typeof name === "string" && name.startsWith("SIG"));
+  assert.deepEqual(signals, []);
 });
 
 Deno.test("a backend without a library is refused by name", async () => {

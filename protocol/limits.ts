@@ -164,6 +164,15 @@ export const limits = Object.freeze({
   calibrationsKeptMax: 1_000,
   /** The hive before us may still be ending when a queen starts one. */
   catalogLockWaitMs: 5_000,
+  catalogLockLookMs: 100,
+  hiveLeaseLookMs: 500,
+  /** What a hive's streams are given to end after its workers have. */
+  hiveLastWordsMs: 1_000,
+  /** How old the machine's figures may be in the picture that goes out with every change. */
+  hivePictureAgeMs: 10_000,
+  /** How long a dead worker's last status is waited for. */
+  workerLastStatusMs: 250,
+  workerEventsAgainMs: 200,
 
   // engine
   /** A header holds the vocabulary: the largest known are below 30 MB. A damaged length must not fill the memory. */

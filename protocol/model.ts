@@ -42,7 +42,7 @@ export function parseModelRef(text: string, aliases: Readonly<Record<string, str
     : Object.hasOwn(builtinAliases, text)
     ? builtinAliases[text]
     : text;
-  // deno-lint-ignore no-control-regex
+  // deno-lint-ignore no-control-regex -- control characters are what it looks for
   if (known.length > referenceCharsMax || /[\u0000-\u001f\u007f]/.test(known)) {
     throw invalid("it has control characters or is too long");
   }

@@ -109,3 +109,6 @@ export const workerStatus = z.object({
 
 /** What a worker says of itself. */
 export type WorkerStatus = z.infer<typeof workerStatus>;
+
+/** Schema of the answer to a shutdown: acknowledged, the end comes after. */
+export const shutdownAccepted = z.object({ status: z.literal("shutting_down") });

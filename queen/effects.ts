@@ -6,7 +6,8 @@
  */
 import { RbeeError, toRbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import { type BodyInput, hiveRoutes } from "../protocol/routes.ts";
+import { hiveRoutes } from "../protocol/hive_routes.ts";
+import type { BodyInput } from "../protocol/routes.ts";
 import { doneText, encodeJsonEvent } from "../protocol/sse.ts";
 import { call } from "../runtime/call.ts";
 import type { Log } from "../runtime/log.ts";

@@ -8,7 +8,7 @@ import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Narration } from "../protocol/narration.ts";
 import type { ProgressEvent } from "../protocol/progress.ts";
-import type { HiveStatus, WorkerGone } from "../protocol/routes.ts";
+import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
 import { Hives } from "./hives.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Known, NodeView } from "./placement.ts";
@@ -80,9 +80,10 @@ export class Fleet {
     this.#hives.want(node);
   }
 
-  /** Asks for no hive any more. */
+  /** Asks for no hive any more, and so not for workers on those that are down. */
   stop(): void {
     this.#hives.stop();
+    for (const spawn of this.#spawns.all()) if (!spawn.sent) this.#spawns.remove(spawn.id);
   }
 
   /** Asks for a worker for this task; its hive first when that is not up. Returns the spawn's id. */

@@ -7,7 +7,7 @@
 import { type ErrorCode, RbeeError, toRbeeError } from "../protocol/error.ts";
 import { isErrorCode } from "../protocol/error_codes.ts";
 import { limits } from "../protocol/limits.ts";
-import { hiveRoutes } from "../protocol/routes.ts";
+import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { workerKey } from "../runtime/auth.ts";
 import { call, type Peer, sleep } from "../runtime/call.ts";
 import { programCommand } from "../runtime/executables.ts";

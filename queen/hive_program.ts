@@ -14,12 +14,14 @@ export function checkHiveRunnable(): void {
   const isPermitted = Deno.permissions.querySync({ name: "run", command: command.exe }).state === "granted";
   if (isInstalled(command) && isPermitted) return;
   const folder = executableFolder();
-  const program = IS_COMPILED ? "queen-rbee daemon" : "deno task rbee up";
+  const queen = IS_COMPILED ? "queen-rbee daemon" : "deno run --no-prompt -P=queen queen/main.ts daemon";
   throw new RbeeError("HIVE_START_FAILED", {
     message: isInstalled(command)
       ? "Cannot start the hive: rbee-hive is not in PATH"
       : `Cannot start the hive: rbee-hive is not in ${folder}`,
     details: { folder },
-    hint: `Start her with one of these lines:\n    rbee up\n    PATH="${folder}:$PATH" ${program}`,
+    hint: `Start her with one of these lines:\n    ${
+      IS_COMPILED ? "rbee" : "deno task rbee"
+    } up\n    PATH="${folder}:$PATH" ${queen}`,
   });
 }

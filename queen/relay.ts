@@ -7,7 +7,8 @@
 import { RbeeError, toRbeeError } from "../protocol/error.ts";
 import type { InferenceRequest } from "../protocol/inference.ts";
 import { limits } from "../protocol/limits.ts";
-import { type BodyInput, workerRoutes } from "../protocol/routes.ts";
+import type { BodyInput } from "../protocol/routes.ts";
+import { workerRoutes } from "../protocol/worker_routes.ts";
 import { call, callStream, type Peer } from "../runtime/call.ts";
 import { counter } from "../runtime/metrics.ts";
 import type { Journal } from "./journal.ts";
@@ -44,6 +45,7 @@ export class Relay {
   readonly #cut = new AbortController();
   #brokenBy?: RbeeError;
   #asked?: Promise<void>;
+  #reader?: ReadableStreamDefaultReader<Uint8Array>;
 
   constructor(options: RelayOptions) {
     this.#options = options;
@@ -71,7 +73,10 @@ export class Relay {
   }
 
   #abort(): void {
-    if (!this.#cut.signal.aborted) this.#cut.abort(new RbeeError("REQUEST_CANCELED"));
+    if (this.#cut.signal.aborted) return;
+    this.#cut.abort(new RbeeError("REQUEST_CANCELED"));
+    // The signal alone does not do it: once the headers are there, Deno 2.7 may have collected what ties it to the body.
+    this.#reader?.cancel().catch(() => {});
   }
 
   async #askToCancel(): Promise<void> {
@@ -105,6 +110,7 @@ export class Relay {
       return { kind: "refused", error: toRbeeError(error) };
     }
     const reader = body.getReader();
+    this.#reader = reader;
     const lost = await this.#copy(reader);
     reader.cancel().catch(() => {}); // ended already, or it ends now
     const { journal } = this.#options.sink;

@@ -96,8 +96,8 @@ export class Scheduler {
         return this.#fleet.onSpawnFailed(event.spawn, event.error);
       case "draining":
         this.#draining = event.error;
-        this.#fleet.stop();
-        return this.#inPhase("waiting").forEach((task) => this.#end(task, "failed", { error: event.error }));
+        this.#inPhase("waiting").forEach((task) => this.#end(task, "failed", { error: event.error }));
+        return this.#fleet.stop();
       case "endAll":
         return [...this.#tasks.values()].forEach((task) => this.#end(task, "failed", { error: event.error }));
     }

@@ -6,7 +6,9 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import { hiveRoutes, pathOf, queenRoutes } from "../protocol/routes.ts";
+import { hiveRoutes } from "../protocol/hive_routes.ts";
+import { queenRoutes } from "../protocol/queen_routes.ts";
+import { pathOf } from "../protocol/routes.ts";
 import type { SubmitTask } from "../protocol/task.ts";
 import { call } from "../runtime/call.ts";
 import { gauge, metricsResponse } from "../runtime/metrics.ts";

@@ -90,3 +90,28 @@ Deno.test("the peer's own error arrives as it was sent", async () => {
     assert.equal(error.hint, "wait");
   });
 });
+
+Deno.test("a stream ends with its signal also long after it began, when garbage was collected meanwhile", async () => {
+  const endless = () => {
+    let timer = 0;
+    return new ReadableStream<Uint8Array>({
+      start: (c) => void (timer = setInterval(() => c.enqueue(new Uint8Array(100)), 1)),
+      cancel: () => clearInterval(timer),
+    });
+  };
+  await withServer(() => new Response(endless()), async (base) => {
+    const stop = new AbortController();
+    const { body } = await callStream({ program: "p", base }, route, {
+      body: {},
+      signal: AbortSignal.any([stop.signal, new AbortController().signal]),
+    });
+    setTimeout(() => stop.abort(new Error("stopped")), 1_000);
+    const until = performance.now() + 3_000;
+    await assert.rejects(async () => {
+      for await (const piece of body) {
+        void Array.from({ length: 2_000 }, () => ({ piece })); // garbage, so that it is collected
+        if (performance.now() > until) return;
+      }
+    }, /stopped/);
+  });
+});

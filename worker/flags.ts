@@ -6,7 +6,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { limits, ports } from "../protocol/limits.ts";
 import { type Backend, backendNames } from "../protocol/node.ts";
-import { hiveRoutes } from "../protocol/routes.ts";
+import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { workerId } from "../protocol/worker.ts";
 import { versionLine } from "../runtime/version.ts";
 

@@ -5,7 +5,7 @@
  */
 import { dialectOf } from "../protocol/dialects/rbee.ts";
 import type { InferenceRequest } from "../protocol/inference.ts";
-import { workerRoutes } from "../protocol/routes.ts";
+import { workerRoutes } from "../protocol/worker_routes.ts";
 import { encodeJsonEvent } from "../protocol/sse.ts";
 import type { StreamWriter } from "../runtime/event_stream.ts";
 import { metricsResponse } from "../runtime/metrics.ts";

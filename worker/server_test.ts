@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { workerRoutes } from "../protocol/routes.ts";
+import { workerRoutes } from "../protocol/worker_routes.ts";
 import { progressEvent } from "../protocol/progress.ts";
 import type { ParsedEvent } from "../protocol/sse.ts";
 import { type WorkerStatus, workerStatus } from "../protocol/worker.ts";

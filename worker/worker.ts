@@ -6,7 +6,7 @@
 import type { Engine, LoadedModel } from "../native/engine.ts";
 import { type RbeeError, toRbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import { hiveRoutes } from "../protocol/routes.ts";
+import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { call, sleep } from "../runtime/call.ts";
 import type { Log } from "../runtime/log.ts";
 import { within } from "../runtime/process.ts";

@@ -2,7 +2,7 @@
  * A pool over stand-in workers, with the hive's own server in front of it: everything but devices and catalog is real.
  */
 import { TINY_BYTES, tinyGguf } from "../../native/tiny.ts";
-import type { WorkerGone } from "../../protocol/routes.ts";
+import type { WorkerGone } from "../../protocol/hive_routes.ts";
 import type { WorkerRecord } from "../../protocol/worker.ts";
 import { parseText } from "../../protocol/sse.ts";
 import { newToken } from "../../runtime/auth.ts";
@@ -79,7 +79,18 @@ export async function makeBench(options: BenchOptions = {}): Promise<Bench> {
       }),
     command: () => ({
       exe: Deno.execPath(),
-      args: ["run", "-A", "--quiet", "--no-check", "--config", config, script, ...options.worker ?? []],
+      args: [
+        "run",
+        "-A",
+        "--quiet",
+        "--no-check",
+        "--config",
+        config,
+        script,
+        ...options.worker ?? [],
+        "--first-port",
+        String(portStart),
+      ],
       path: "/usr/bin:/bin",
     }),
     token,

@@ -4,11 +4,12 @@
  *
  * Flags of its own, before the worker's: --load-ms N, --fail CODE, --die-ms N (exit 7), --silent (no callback),
  * --deaf (ignores SIGTERM and the shutdown route), --hang-ms N (answers no health check from then on), --stuck AT
- * (loads AT of 32 layers and stays there), --port-taken N (finds its first N ports taken).
+ * (loads AT of 32 layers and stays there), --port-taken N --first-port P (finds N ports from P on taken).
  */
 import { parseArgs } from "node:util";
 import { RbeeError } from "../../protocol/error.ts";
-import { hiveRoutes, workerRoutes } from "../../protocol/routes.ts";
+import { hiveRoutes } from "../../protocol/hive_routes.ts";
+import { workerRoutes } from "../../protocol/worker_routes.ts";
 import { encodeJsonEvent } from "../../protocol/sse.ts";
 import type { WorkerState, WorkerStatus } from "../../protocol/worker.ts";
 import { call, sleep } from "../../runtime/call.ts";
@@ -24,7 +25,15 @@ const { values: flags } = parseArgs({
   options: {
     ...{ "load-ms": text, "fail": text, "die-ms": text, "silent": yes, "deaf": yes, "hang-ms": text, "stuck": text },
     ...{ "port-taken": text, "worker-id": text, "model": text, "model-ref": text, "backend": text, "device": text },
-    ...{ "port": text, "callback-url": text, "slots": text, "ctx": text, "threads": text, "listen": text },
+    ...{
+      "port": text,
+      "callback-url": text,
+      "slots": text,
+      "ctx": text,
+      "threads": text,
+      "listen": text,
+      "first-port": text,
+    },
   },
 });
 const key = environment("RBEE_WORKER_KEY") ?? "";
@@ -49,7 +58,7 @@ function say(change: Partial<WorkerStatus>): void {
 }
 
 if (Deno.statSync(flags.model!).size < 24) throw new Error("Cannot see the model from here");
-const first = Number(environment("STAND_IN_FIRST_PORT") ?? flags.port);
+const first = Number(flags["first-port"]);
 if (Number(flags.port) < first + Number(flags["port-taken"] ?? 0)) {
   fail("PORT_TAKEN", "Cannot start: the port is taken");
 }

@@ -38,7 +38,7 @@ Deno.test("`up` on a taken port is one clear message", () =>
     const finished = await world.run("rbee", ["up"]);
     assertOneClearError(finished, { says: new RegExp(`\\b${world.ports.queen}\\b`) });
     assert.match(finished.stderr, /PORT_TAKEN/);
-    await world.nothingLeft(3_000);
+    assert.deepEqual(world.processes(), []);
   }, () => new World()));
 
 Deno.test("an ephemeral queen and her hive avoid ports that are taken", () =>

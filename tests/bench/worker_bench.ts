@@ -34,11 +34,11 @@ interface Setting {
 export async function run(): Promise<void> {
   const tiny = fromFileUrl(tinyGguf());
   const slow = await slowGguf({ folder: join(temporaryFolder(), "rbee-test-models") });
-  say("\nworker over HTTP, tokens per second of all slots; medians of paired runs");
+  say("\nworker over HTTP: tokens per second of all slots together; medians of paired runs, ratios of the pairs");
   const rows: (string | number)[][] = [["", "worker", "engine", "ratio", "bare library", "ratio"]];
   for (const slots of [1, 8]) {
-    rows.push(await compare({ name: `builtin:tiny, ${slots} slots`, modelPath: tiny, slots, tokens: 900, pairs: 7 }));
-    rows.push(await compare({ name: `slow model, ${slots} slots`, modelPath: slow, slots, tokens: 48, pairs: 3 }));
+    rows.push(await compare({ name: `builtin:tiny, ${slots} slots`, modelPath: tiny, slots, tokens: 400, pairs: 7 }));
+    rows.push(await compare({ name: `slow model, ${slots} slots`, modelPath: slow, slots, tokens: 32, pairs: 3 }));
   }
   sayTable(rows);
 }

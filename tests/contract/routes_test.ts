@@ -2,16 +2,11 @@ import assert from "node:assert/strict";
 import { RbeeError } from "../../protocol/error.ts";
 import { inferenceEnd } from "../../protocol/inference.ts";
 import { progressEvent } from "../../protocol/progress.ts";
-import {
-  hiveRoutes,
-  hiveStatus,
-  pathOf,
-  queenRoutes,
-  type Route,
-  workerGone,
-  workerRoutes,
-  workerStatus,
-} from "../../protocol/routes.ts";
+import { hiveRoutes, hiveStatus, workerGone } from "../../protocol/hive_routes.ts";
+import { queenRoutes } from "../../protocol/queen_routes.ts";
+import { pathOf, type Route } from "../../protocol/routes.ts";
+import { workerStatus } from "../../protocol/worker.ts";
+import { workerRoutes } from "../../protocol/worker_routes.ts";
 import { parse } from "../../protocol/validation.ts";
 import { events, samples } from "./samples.ts";
 

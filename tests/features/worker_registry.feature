@@ -23,7 +23,7 @@ Feature: What a hive already has
   Scenario: A busy worker that holds the model is waited for, and no second one is started
     Given a queen that stays
     And a worker whose only slot is busy with a long answer
-    When a person runs 'infer --node local --model $SLOW --prompt "me too" --max-tokens 4 --wait 1'
+    When a person runs 'infer --node local --model $SLOW --prompt "me too" --max-tokens 4 --wait 1s'
     Then it fails with exit code 1
     And the error names the code "ALL_SLOTS_BUSY"
     And the hive still has that one worker process

@@ -92,7 +92,7 @@ export async function inWorld(test: (world: World) => Promise<void>, makeWorld: 
   try {
     await test(world);
   } catch (error) {
-    if (error instanceof Error) error.stack = `${error.stack ?? error.message}\n${world.report()}`;
+    if (error instanceof Error) error.message += `\n${world.report()}`; // the runner prints it, unlike the stack
     throw error;
   }
 }

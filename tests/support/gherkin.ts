@@ -184,10 +184,10 @@ async function before(end: number, promise: Promise<void>): Promise<void> {
   }
 }
 
+/** Adds to an error's message: the runner prints that, and its own choice of the stack. */
 function withPlace(error: unknown, step: { text: string; where: string }, report?: string): Error {
   const found = error instanceof Error ? error : new Error(String(error));
-  const place = `    at step "${step.text}" (${step.where})`;
-  found.stack = `${found.stack ?? found.message}\n${place}${report ? `\n${report}` : ""}`;
+  found.message += `\n  at step "${step.text}" (${step.where})${report ? `\n${report}` : ""}`;
   return found;
 }
 

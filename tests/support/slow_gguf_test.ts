@@ -53,6 +53,20 @@ Deno.test("a slow model loads and writes text with the embedded model's words", 
     }
   }));
 
+Deno.test("a context that memory cannot hold is refused before it is made", () =>
+  inFolder(async (folder) => {
+    const context = 500_000_000;
+    const modelPath = await slowGguf({ folder, ...small, context });
+    const signal = new AbortController().signal;
+    const settings = { backend: "cpu", device: 0, slots: 1, threads: 1, signal, onProgress: () => {} } as const;
+    await assert.rejects(new LlamaEngine().load({ ...settings, modelPath, ctxTokensMax: context }), {
+      code: "INSUFFICIENT_RAM",
+      message: "Cannot load the model: memory is short for the context of 500000000 tokens per slot",
+    });
+    await using model = await new LlamaEngine().load({ ...settings, modelPath, ctxTokensMax: 2048 });
+    assert.equal(model.facts.contextTokens, 2048);
+  }));
+
 Deno.test("the large form passes 500 MB", () => {
   const { layers, width } = largeForm;
   assert.ok(layers * width * width * 12 * 2 > 500e6);

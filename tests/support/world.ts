@@ -211,12 +211,19 @@ export class World implements AsyncDisposable {
     return processesOf(this.home).filter((p) => program === undefined || programOf(p) === program);
   }
 
-  /** What is left of rbee in this world: processes, ports, files of running daemons. Empty when all is gone. */
-  leftovers(): string[] {
+  /** What still runs in this world: processes, and ports that something listens on. */
+  living(): string[] {
     const mine = (port: number) => port >= this.ports.first && port <= this.ports.last;
     return [
       ...this.processes().map((p) => `process ${p.pid} ${p.args.join(" ").slice(0, 120)}`),
       ...listeningPorts().filter(mine).map((port) => `port ${port}`),
+    ];
+  }
+
+  /** What is left of rbee in this world: what still runs, and files of running daemons. Empty when all is gone. */
+  leftovers(): string[] {
+    return [
+      ...this.living(),
       ...["queen.json", "hive.json"].filter((name) => exists(join(this.home, name))),
       ...namesIn(join(this.home, "workers")).map((name) => `workers/${name}`),
     ];

@@ -60,8 +60,8 @@ const BANS: readonly Ban[] = [
   },
   {
     call: /["'`]\/v[12]\//,
-    allowed: /^protocol\/routes/,
-    instead: "a route of protocol/routes.ts: the only URL strings",
+    allowed: /^protocol\/(queen|hive|worker)_routes/,
+    instead: "a route of protocol/<program>_routes.ts: the only URL strings",
   },
   {
     call: /\b(AbortSignal\.timeout\(\d|setTimeout\([^;{}]{0,80}, ?[\d_]{2,}\))/,

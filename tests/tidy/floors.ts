@@ -22,11 +22,12 @@ export const FLOORS: Readonly<Record<string, number>> = {
 const DOORS: Readonly<Record<string, RegExp>> = {
   runtime: /^native\/libc/,
   worker: /^native\/(engine|llama)/,
-  hive: /^native\/(gpu|tiny)/,
+  hive: /^native\/(gpu|gguf|memory|libc|tiny)/,
 };
 
 /** Files that decide and do nothing: they import `protocol` and each other only, and get time and chance as arguments. */
-export const PURE = /^(protocol\/|queen\/(scheduler|placement)|hive\/(preflight|memory_need))/;
+export const PURE =
+  /^(protocol\/|queen\/(scheduler|placement|fleet|hives|outbox|retry|scheduled_task|slot_wait|spawns|workers)|hive\/(preflight|memory_need))/;
 
 /** Libraries that `protocol` may use: they do no I/O. */
 const PROTOCOL_LIBRARIES = /^(zod|eventsource-parser)$/;

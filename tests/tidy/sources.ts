@@ -30,7 +30,7 @@ export function sourceOf(path: string, text: string): SourceFile {
 
 /** Returns true for files that hold tests: what they may do is wider. */
 export function isTest(path: string): boolean {
-  return path.endsWith("_test.ts") || path.startsWith("tests/");
+  return path.endsWith("_test.ts") || path.startsWith("tests/") || path.includes("/testdata/");
 }
 
 /** Returns the text with comments blanked, line numbers kept. Strings and `://` inside them survive. */

@@ -61,7 +61,8 @@ suite.step("a model file of {int} MB", function (size: number) {
 suite.step("the hive's detection lists {int} {string} device(s)", async function (count: number, backend: string) {
   const { code, stdout, stderr } = await this.world.run("rbee-hive", ["detect", "--json"]);
   assert.equal(code, 0, stderr);
-  assert.equal(JSON.parse(stdout).gpus.filter((g: { backend: string }) => g.backend === backend).length, count);
+  const found = JSON.parse(stdout).backends.find((one: { name: string }) => one.name === backend);
+  assert.equal(found?.devices ?? 0, count, stdout);
 });
 
 suite.step("the hive is asked {string}", async function (request: string) {

@@ -6,7 +6,8 @@
 import { encodeJsonEvent } from "../../protocol/sse.ts";
 import { rbeeDialect } from "../../protocol/dialects/rbee.ts";
 import type { InferenceEnd } from "../../protocol/inference.ts";
-import { type AnswerOf, type BodyOf, queenRoutes } from "../../protocol/routes.ts";
+import { queenRoutes } from "../../protocol/queen_routes.ts";
+import type { AnswerOf, BodyOf } from "../../protocol/routes.ts";
 import { homeId, loadOrCreateToken } from "../../runtime/auth.ts";
 import type { StreamWriter } from "../../runtime/event_stream.ts";
 import type { Log } from "../../runtime/log.ts";
