@@ -21,7 +21,7 @@ import { cpuFacts } from "./cpu.ts";
 import { type GgufHeader, readGgufHeader } from "./gguf.ts";
 import { Batching } from "./llama_batching.ts";
 import { type LlamaBinding, openBinding } from "./llama_binding.ts";
-import { LayerProgress, loadError, LogTail, withConsoleTo } from "./llama_load.ts";
+import { LayerProgress, loadError, LogTail, memoryError, withConsoleTo } from "./llama_load.ts";
 import { LlamaModel } from "./llama_model.ts";
 import { alphabetOf, Pieces } from "./llama_pieces.ts";
 import { PromptReader } from "./llama_prompt.ts";
@@ -56,6 +56,7 @@ releaseSignals();
 
 /** Loads models into this process with llama.cpp. */
 export class LlamaEngine implements Engine {
+  /** Returns the model in memory; see `Engine.load`. */
   async load(options: LoadOptions): Promise<LoadedModel> {
     const { signal } = options;
     signal.throwIfAborted();
@@ -126,7 +127,7 @@ async function loadWeights(llama: Llama, header: GgufHeader, options: LoadOption
   return model;
 }
 
-async function createContext({ llama, model }: Omit<Loaded, "context">, options: LoadOptions): Promise<LlamaContext> {
+async function createContext(loaded: Omit<Loaded, "context">, options: LoadOptions): Promise<LlamaContext> {
   const isCpu = options.backend === "cpu";
   const settings = {
     sequences: options.slots,
@@ -136,32 +137,42 @@ async function createContext({ llama, model }: Omit<Loaded, "context">, options:
     flashAttention: isCpu ? false : "auto" as const,
     swaFullCache: false,
   };
-  const free = isCpu ? machineMemory().availableBytes : (await llama.getVramState()).free;
-  const availableBytes = free * (options.ctxTokensMax === undefined ? memoryShare.unasked : memoryShare.asked);
-  let contextSize = Math.min(model.trainContextSize, options.ctxTokensMax ?? model.trainContextSize);
-  while (true) {
-    const needed = model.fileInsights.estimateContextResourceRequirements({
-      ...settings,
-      flashAttention: !isCpu,
-      contextSize,
-      modelGpuLayers: model.gpuLayers,
-    });
-    const cellBytes = contextSize * options.slots * bytesPerCell;
-    const bytes = isCpu ? needed.cpuRam + cellBytes : needed.gpuVram;
-    if (bytes <= availableBytes) break;
-    if (options.ctxTokensMax !== undefined || contextSize / 2 < contextTokensWanted) {
-      throw memoryError(options.backend, { contextSize, bytes, availableBytes });
-    }
-    contextSize = Math.ceil(contextSize / 2);
-  }
+  const contextSize = await fittingContext(loaded, options, { ...settings, flashAttention: !isCpu });
   return await memoryGuarded(options.backend, () =>
-    model.createContext({
+    loaded.model.createContext({
       ...settings,
       contextSize,
       threads: options.threads ?? 1,
       createSignal: options.signal,
       failedCreationRemedy: false,
     }));
+}
+
+/**
+ * Returns the tokens per slot: what was asked for, or else what the model was trained for, halved until it fits. Throws
+ * when memory is short for it.
+ */
+async function fittingContext(
+  { llama, model }: Omit<Loaded, "context">,
+  { backend, ctxTokensMax = Infinity }: LoadOptions,
+  settings: { sequences: number; batchSize: number; flashAttention: boolean; swaFullCache: boolean },
+): Promise<number> {
+  const isCpu = backend === "cpu";
+  const isAsked = ctxTokensMax !== Infinity;
+  const free = isCpu ? machineMemory().availableBytes : (await llama.getVramState()).free;
+  const availableBytes = Math.floor(free * (isAsked ? memoryShare.asked : memoryShare.unasked));
+  let contextSize = Math.min(model.trainContextSize, ctxTokensMax);
+  while (true) {
+    const { gpuLayers } = model;
+    const estimate = { ...settings, contextSize, modelGpuLayers: gpuLayers };
+    const { cpuRam, gpuVram } = model.fileInsights.estimateContextResourceRequirements(estimate);
+    const requiredBytes = isCpu ? cpuRam + contextSize * settings.sequences * bytesPerCell : gpuVram;
+    if (requiredBytes <= availableBytes) return contextSize;
+    if (isAsked || contextSize / 2 < contextTokensWanted) {
+      throw memoryError(backend, { contextSize, requiredBytes, availableBytes });
+    }
+    contextSize = Math.ceil(contextSize / 2);
+  }
 }
 
 function batchTokens(backend: Backend): number {
@@ -172,31 +183,13 @@ async function memoryGuarded<T>(backend: Backend, work: () => Promise<T>): Promi
   try {
     return await work();
   } catch (error) {
-    if (error instanceof InsufficientMemoryError) throw memoryError(backend, {}, error);
+    if (error instanceof InsufficientMemoryError) throw memoryError(backend, undefined, error);
     throw error;
   }
 }
 
-function memoryError(
-  backend: Backend,
-  needs: { contextSize?: number; bytes?: number; availableBytes?: number },
-  cause?: unknown,
-): RbeeError {
-  const { contextSize, bytes, availableBytes } = needs;
-  const what = contextSize ? `the context of ${contextSize} tokens per slot` : "the model";
-  return new RbeeError(backend === "cpu" ? "INSUFFICIENT_RAM" : "INSUFFICIENT_VRAM", {
-    message: `Cannot load the model: memory is short for ${what}`,
-    details: {
-      context_tokens: contextSize,
-      required_bytes: bytes === undefined ? undefined : Math.round(bytes),
-      available_bytes: availableBytes === undefined ? undefined : Math.round(availableBytes),
-    },
-    cause,
-  });
-}
-
 async function assemble(loaded: Loaded, header: GgufHeader, options: LoadOptions) {
-  const { llama, model, context } = loaded;
+  const { model, context } = loaded;
   const binding = openBinding(loaded);
   const vocabSize = vocabularySize(model);
   const endTokens = new Set<number>();
@@ -215,34 +208,43 @@ async function assemble(loaded: Loaded, header: GgufHeader, options: LoadOptions
     tokensPerSecond: measured || weightBytesPerSecond / header.sizeBytes,
   });
   const template = chatTemplate(model, binding);
+  const { bos, bosString, eosString, shouldPrependBosToken } = model.tokens;
   const prompts = new PromptReader({
     model: binding.model,
     template,
     vocabSize,
-    firstToken: model.tokens.shouldPrependBosToken ? model.tokens.bos ?? undefined : undefined,
-    bosText: model.tokens.bosString ?? "",
-    eosText: model.tokens.eosString ?? "",
+    firstToken: shouldPrependBosToken ? bos ?? undefined : undefined,
+    bosText: bosString ?? "",
+    eosText: eosString ?? "",
     contextTokens,
   });
   const pieces = new Pieces(binding.model, alphabetOf(binding.model, model.vocabularyType));
-  const facts: ModelFacts = {
+  const hasChatTemplate = template !== undefined;
+  const threads = calibration?.threads ?? options.threads ?? 1;
+  const measures = { threads, vocabSize, contextTokens, calibration, hasChatTemplate };
+  const facts: ModelFacts = { ...await librarySays(loaded, header, options), ...measures };
+  return { facts, binding, batching, pieces, prompts, endTokens };
+}
+
+type Measures = "threads" | "vocabSize" | "contextTokens" | "calibration" | "hasChatTemplate";
+
+async function librarySays(
+  { llama, model, context }: Loaded,
+  header: GgufHeader,
+  { backend }: LoadOptions,
+): Promise<Omit<ModelFacts, Measures>> {
+  return {
     variant: "QuantizedLlama",
     architecture: header.architecture,
     quantization: header.quantization,
-    vocabSize,
     eosTokenId: model.tokens.eos ?? -1,
-    contextTokens,
     contextTokensTrained: model.trainContextSize,
     layersTotal: header.layers,
     sizeBytes: header.sizeBytes,
     memoryBytes: sum(model.memoryUsage) + sum(context.memoryUsage),
-    backend: options.backend,
-    gpuName: options.backend === "cpu" ? undefined : (await llama.getGpuDeviceNames())[0],
-    threads: calibration?.threads ?? options.threads ?? 1,
-    calibration,
-    hasChatTemplate: template !== undefined,
+    backend,
+    gpuName: backend === "cpu" ? undefined : (await llama.getGpuDeviceNames())[0],
   };
-  return { facts, binding, batching, pieces, prompts, endTokens };
 }
 
 /** Sets the threads; returns what was measured, or nothing when the caller said how many. */

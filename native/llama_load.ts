@@ -5,7 +5,7 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import type { LoadOptions } from "./engine.ts";
+import type { Backend, LoadOptions } from "./engine.ts";
 
 const megabyte = 1024 * 1024;
 
@@ -103,6 +103,30 @@ export function loadError(cause: unknown, tail: LogTail): RbeeError {
   return new RbeeError("MODEL_LOAD_FAILED", {
     message: `Cannot load the model: ${state}`,
     details: { llama: [...tail.lines] },
+    cause,
+  });
+}
+
+/** What a context needs, and what there is. */
+export interface MemoryNeeds {
+  /** Tokens per slot. */
+  readonly contextSize: number;
+  readonly requiredBytes: number;
+  readonly availableBytes: number;
+}
+
+/** Returns the error for memory that is short: for the context, or without `needs` for the model itself. */
+export function memoryError(backend: Backend, needs?: MemoryNeeds, cause?: unknown): RbeeError {
+  const what = needs ? `the context of ${needs.contextSize} tokens per slot` : "the model";
+  return new RbeeError(backend === "cpu" ? "INSUFFICIENT_RAM" : "INSUFFICIENT_VRAM", {
+    message: `Cannot load the model: memory is short for ${what}`,
+    details: needs
+      ? {
+        context_tokens: needs.contextSize,
+        required_bytes: Math.ceil(needs.requiredBytes),
+        available_bytes: needs.availableBytes,
+      }
+      : {},
     cause,
   });
 }

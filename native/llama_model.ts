@@ -47,14 +47,17 @@ export class LlamaModel implements LoadedModel {
     this.#banEnd = { tokenBiasKeys, tokenBiasValues: new Float32Array(tokenBiasKeys.length).fill(-Infinity) };
   }
 
+  /** What is true of this model. */
   get facts(): ModelFacts {
     return this.#parts.facts;
   }
 
+  /** Returns the tokens of a prompt; see `LoadedModel.prepare`. */
   prepare(prompt: Prompt): Tokens {
     return this.#parts.prompts.read(prompt);
   }
 
+  /** Yields once per token and returns how it ended; see `LoadedModel.generate`. */
   async *generate(options: GenerateOptions): AsyncGenerator<Generated, GenerationEnd> {
     const { batching, pieces } = this.#parts;
     this.#check(options);
@@ -80,6 +83,7 @@ export class LlamaModel implements LoadedModel {
     }
   }
 
+  /** Ends all generations and frees everything. */
   async [Symbol.asyncDispose](): Promise<void> {
     await (this.#disposing ??= this.#dispose());
   }

@@ -92,6 +92,8 @@ export const limits = Object.freeze({
   progressIntervalMs: 50,
   /** How long a worker that could not load stays, so that its hive reads the reason. */
   failedLingerMs: 1_000,
+  /** How late a worker's timers may be: Deno 2.7 forgets some of them beside native code unless an interval runs. */
+  workerPulseMs: 50,
 
   // stopping, one ladder: acknowledged, drained, SIGTERM, SIGKILL
   shutdownAckMs: 5_000,

@@ -116,8 +116,9 @@ export class Effects {
     } catch (thrown) {
       const error = toRbeeError(thrown);
       this.#options.log.warn("worker not started", { node, code: error.code, error: error.message });
-      // If the hive itself is gone, that is what the scheduler must hear first: it starts another one then.
+      // If the hive itself is gone or going, that is what the scheduler must hear first: it starts another one then.
       if (error.code.startsWith("CONNECTION_")) await hive?.check();
+      if (error.code === "SHUTTING_DOWN") await hive?.untilGone();
       this.dispatch({ type: "spawnFailed", spawn, error });
     }
   }

@@ -42,6 +42,8 @@ interface Connection {
   readonly cut: AbortController;
   /** Ends it, and tells the scheduler. */
   readonly lose: (error: RbeeError) => void;
+  /** Resolves when it has ended. */
+  readonly over: Promise<void>;
 }
 
 /** The way to one hive. */
@@ -125,7 +127,9 @@ export class HiveControl {
 
   async #start(): Promise<Peer> {
     if (this.#isEnding) throw new RbeeError("SHUTTING_DOWN");
-    if (this.#child) await this.#child.kill(); // ours, and it does not answer: two would fight for the port
+    const former = this.#child;
+    // Ours, and it does not answer: it is ending, or stuck. Two would fight for the port.
+    if (former && !await within(former.ended, limits.lostWorkerGraceMs)) await former.kill();
     const { home, token, handOverToken, configFile, portFallback, log } = this.#options;
     const command = programCommand("rbee-hive");
     const env: Record<string, string> = { PATH: command.path };
@@ -181,8 +185,10 @@ export class HiveControl {
       onEvent: (event) => this.#connection?.cut === cut ? onEvent(event) : undefined,
       onOdd: (event) => log.warn("the hive said something that cannot be understood", { event }),
     });
+    const over = Promise.withResolvers<void>();
     const lose = (error: RbeeError) => {
       if (this.#connection?.cut !== cut) return;
+      over.resolve();
       this.#connection = undefined;
       clearInterval(renewal);
       cut.abort(error);
@@ -190,7 +196,7 @@ export class HiveControl {
       log.warn("hive lost", { node, error: error.message });
       onEvent({ type: "hiveLost", node, error });
     };
-    this.#connection = { peer, cut, lose };
+    this.#connection = { peer, cut, lose, over: over.promise };
     const renewal = this.#keepLease(peer);
     onEvent({ type: "hiveConnected", node });
     ended.then(lose);
@@ -216,6 +222,11 @@ export class HiveControl {
     if (!connection || await this.#versionOf(connection.peer) !== undefined) return;
     const message = `Cannot go on: the hive on ${this.#options.node} does not answer`;
     connection.lose(new RbeeError("CONNECTION_LOST", { message }));
+  }
+
+  /** Resolves when a hive that said it is shutting down is gone, in bounded time. */
+  async untilGone(): Promise<void> {
+    if (this.#connection) await within(this.#connection.over, limits.everythingGoneMs);
   }
 
   /** Ends the hive if it is ours: asked first, then by signals. An adopted one is left as it is. */

@@ -45,7 +45,6 @@ export class Relay {
   readonly #cut = new AbortController();
   #brokenBy?: RbeeError;
   #asked?: Promise<void>;
-  #reader?: ReadableStreamDefaultReader<Uint8Array>;
 
   constructor(options: RelayOptions) {
     this.#options = options;
@@ -73,10 +72,7 @@ export class Relay {
   }
 
   #abort(): void {
-    if (this.#cut.signal.aborted) return;
-    this.#cut.abort(new RbeeError("REQUEST_CANCELED"));
-    // The signal alone does not do it: once the headers are there, Deno 2.7 may have collected what ties it to the body.
-    this.#reader?.cancel().catch(() => {});
+    if (!this.#cut.signal.aborted) this.#cut.abort(new RbeeError("REQUEST_CANCELED"));
   }
 
   async #askToCancel(): Promise<void> {
@@ -110,7 +106,6 @@ export class Relay {
       return { kind: "refused", error: toRbeeError(error) };
     }
     const reader = body.getReader();
-    this.#reader = reader;
     const lost = await this.#copy(reader);
     reader.cancel().catch(() => {}); // ended already, or it ends now
     const { journal } = this.#options.sink;

@@ -39,12 +39,21 @@ export function afterFailedAttempt(end: Extract<StreamEnd, { kind: "refused" | "
   return { then: "fail", error: end.error, suspect: false };
 }
 
-/** Codes that tell a person nothing by themselves: the worker's end is the point, and `cause` keeps them. */
-const died: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["WORKER_CRASHED", "CONNECTION_TIMEOUT", "WORKER_NOT_FOUND"]);
+/** What was gone when something is to be tried again. */
+export type LostPart = "worker" | "hive";
 
-/** Returns the error of a task that has already been tried twice. */
-export function afterSecondFailure(error: RbeeError): RbeeError {
-  if (!died.has(error.code)) return error;
+/** How often a task is tried again. A hive that ends takes first its workers along, then what was asked of it: two for one cause. */
+export const retriesMax: Readonly<Record<LostPart, number>> = { worker: 1, hive: 2 };
+
+/** Returns what an error says was gone. */
+export function lostPart(error: RbeeError): LostPart {
+  return error.code === "CONNECTION_LOST" || error.code === "SHUTTING_DOWN" ? "hive" : "worker";
+}
+
+/** Returns the error of a task that was tried again in vain. */
+export function afterLastRetry(error: RbeeError): RbeeError {
+  // The hive's word on why nothing could be started says more than that it failed twice.
+  if (lostPart(error) === "hive" || error.code === "WORKER_START_FAILED") return error;
   return new RbeeError("WORKER_FAILED", {
     message: "Cannot finish: the worker died twice before its first token",
     details: error.details,

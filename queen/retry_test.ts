@@ -1,6 +1,6 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { type ErrorCode, RbeeError } from "../protocol/error.ts";
-import { afterFailedAttempt, afterSecondFailure, afterWorkerGone, type Verdict } from "./retry.ts";
+import { afterFailedAttempt, afterLastRetry, afterWorkerGone, type Verdict } from "./retry.ts";
 
 const code = (verdict: Verdict) => verdict.then === "wait" ? undefined : verdict.error.code;
 const refused = (code: ErrorCode) => afterFailedAttempt({ kind: "refused", error: new RbeeError(code) });
@@ -30,10 +30,10 @@ Deno.test("a broken stream is tried again only while the client has been sent no
 
 Deno.test("the second death is WORKER_FAILED with the first error as its cause; a lost hive stays what it is", () => {
   const crash = new RbeeError("WORKER_CRASHED");
-  const failed = afterSecondFailure(crash);
+  const failed = afterLastRetry(crash);
   strictEqual(failed.code, "WORKER_FAILED");
   strictEqual(failed.cause, crash);
-  strictEqual(afterSecondFailure(new RbeeError("CONNECTION_LOST")).code, "CONNECTION_LOST");
+  strictEqual(afterLastRetry(new RbeeError("CONNECTION_LOST")).code, "CONNECTION_LOST");
 });
 
 Deno.test("a load that failed fails its tasks with the hive's own error; a worker that died while it loaded does not", () => {

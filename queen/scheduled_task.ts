@@ -4,6 +4,7 @@
  * @module
  */
 import type { RbeeError } from "../protocol/error.ts";
+import type { LostPart } from "./retry.ts";
 import { SlotWait } from "./slot_wait.ts";
 import type { TaskWish } from "./scheduler_messages.ts";
 
@@ -31,8 +32,8 @@ export class Task {
   attempt = 0;
   /** While running. */
   worker?: string;
-  /** Attempts that ended because a worker was gone. */
-  retries = 0;
+  /** How often the task was tried again, by what was gone. */
+  readonly retries: Record<LostPart, number> = { worker: 0, hive: 0 };
   /** Workers that were started for it. */
   spawned = 0;
   /** Why its stream will be cut, unless it ends by itself before. */

@@ -11,7 +11,7 @@ import { limits } from "../protocol/limits.ts";
 import { Fleet, type FleetListener, type FleetOptions } from "./fleet.ts";
 import { Outbox } from "./outbox.ts";
 import { type NodeView, place, type Placement } from "./placement.ts";
-import { afterFailedAttempt, afterSecondFailure, type Verdict } from "./retry.ts";
+import { afterFailedAttempt, afterLastRetry, lostPart, retriesMax, type Verdict } from "./retry.ts";
 import { sameWait, Task, type WaitsFor } from "./scheduled_task.ts";
 import type { Effect, SchedulerEvent, StreamEnd, TaskWish } from "./scheduler_messages.ts";
 import type { KnownWorker } from "./workers.ts";
@@ -161,8 +161,11 @@ export class Scheduler {
   #judge(task: Task, verdict: Verdict): void {
     if (verdict.then === "fail") return this.#end(task, "failed", { error: verdict.error });
     if (this.#draining) return this.#end(task, "failed", { error: this.#draining });
-    if (verdict.then === "retry" && task.retries++ > 0) {
-      return this.#end(task, "failed", { error: afterSecondFailure(verdict.error) });
+    if (verdict.then === "retry") {
+      const part = lostPart(verdict.error);
+      if (task.retries[part]++ >= retriesMax[part]) {
+        return this.#end(task, "failed", { error: afterLastRetry(verdict.error) });
+      }
     }
     task.phase = "waiting";
     task.worker = undefined;

@@ -171,10 +171,18 @@ function nodeList({ scheduler, registry, hives }: QueenParts) {
   return scheduler.nodes().flatMap((view) => {
     const row = rows.get(view.name);
     if (!row) return [];
+    const url = hives.get(view.name)?.peer?.base ?? null;
+    // The registry is written a little later; what is known now is truer.
+    const now = url !== null
+      ? { status: "reachable" as const, last_error: null, hive_port: Number(new URL(url).port) }
+      : view.error !== undefined
+      ? { status: "unreachable" as const, last_error: view.error }
+      : {};
     return [{
       ...row,
+      ...now,
       machine: view.machine ?? null,
-      hive_url: hives.get(view.name)?.peer?.base ?? null,
+      hive_url: url,
       workers: scheduler.workers().filter((w) => w.node === view.name).length,
     }];
   });

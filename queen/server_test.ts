@@ -213,3 +213,51 @@ Deno.test("the metrics name tasks by their end, and the nodes tell what the hive
   deepStrictEqual([nodes[0].node_name, nodes[0].machine.hostname, nodes[0].workers], ["local", "stand-in", 1]);
   strictEqual(hive.leases > 0, true);
 });
+
+Deno.test(
+  "a client that reads nothing holds the worker back: memory does not grow with what it does not read",
+  relaxed,
+  async () => {
+    const piece = rbeeDialect.token("x".repeat(64 * 1024), 0);
+    let written = 0;
+    await using hive = new StandInHive({
+      script: async (_request, out) => {
+        for (; !out.signal.aborted; written += piece.length) await out.write(piece);
+      },
+    });
+    await using queen = await BenchQueen.start(hive);
+    const client = new AbortController();
+    const response = await queen.submit({ prompt: "hi" }, client.signal);
+    let before = -1;
+    for (let n = 0; n < 100 && before !== written; n++) {
+      before = written;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    ok(before === written && written < 64 * 1024 * 1024, `${written} bytes were taken from the worker`);
+    await response.body!.cancel();
+    await until(() => queen.scheduler.counts().slotsHeld === 0);
+  },
+);
+
+Deno.test("clients that leave a fast stream at any moment never keep a slot", relaxed, async () => {
+  await using hive = new StandInHive({
+    script: async (_request, out) => {
+      for (let n = 0; !out.signal.aborted; n++) {
+        await out.write(rbeeDialect.token("x", n));
+        if (n % 4 === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+      }
+    },
+  });
+  await using queen = await BenchQueen.start(hive);
+  for (let n = 0; n < 30; n++) {
+    // By a raw connection that is dropped: the queen finds out while she writes.
+    const connection = await Deno.connect({ hostname: "127.0.0.1", port: queen.server.port });
+    const body = JSON.stringify({ prompt: "hi", max_tokens: 100_000, wait_s: 5 });
+    const head = `POST /v2/tasks HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n`;
+    await connection.write(new TextEncoder().encode(`${head}content-length: ${body.length}\r\n\r\n${body}`));
+    const piece = new Uint8Array(64 * 1024);
+    for (let read = 0; read < 20_000;) read += await connection.read(piece) ?? 20_000;
+    connection.close();
+  }
+  await until(() => queen.scheduler.counts().slotsHeld === 0 && hive.busy === 0);
+});

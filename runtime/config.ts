@@ -34,7 +34,7 @@ export function loadConfig(paths: Paths, flags: ConfigTables = {}): LoadedConfig
   if ("config" in result) return Object.freeze({ config: freeze(result.config), file: found?.path });
   const problem = result.problems[0];
   const [table, key] = problem.path;
-  const inLayer = (layer: ConfigTables) => key !== undefined && layer[table] !== undefined && key in layer[table];
+  const inLayer = (layer: ConfigTables) => key !== undefined && layer[table]?.[key] !== undefined;
   if (inLayer(flags)) refuse(problem, `--${key.replaceAll("_", "-")}`, {});
   if (inLayer(fromEnvironment)) refuse(problem, `RBEE_${table}_${key}`.toUpperCase(), {});
   const line = found ? lineOf(found.text, problem.path) : undefined;
@@ -101,12 +101,16 @@ function merge(...layers: ConfigTables[]): ConfigTables {
   const all: ConfigTables = {};
   for (const layer of layers) {
     for (const [table, keys] of Object.entries(layer)) {
-      const isTable = typeof keys === "object" && keys !== null && !Array.isArray(keys);
-      all[table] = isTable ? { ...all[table], ...defined(keys) } : keys;
+      // what is no table stays as it is, so that the check finds it
+      all[table] = isTable(keys) && isTable(all[table] ?? {})
+        ? { ...all[table], ...defined(keys) }
+        : all[table] ?? keys;
     }
   }
   return all;
 }
+
+const isTable = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 const defined = (keys: Record<string, unknown>) =>
   Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined));

@@ -38,7 +38,12 @@ export function eventStream(produce: (out: StreamWriter) => Promise<void>, optio
   const gone = new AbortController();
   const encoder = new TextEncoder();
   let controller!: ReadableStreamDefaultController<Uint8Array>;
-  let room = Promise.withResolvers<void>();
+  /** What writers wait for while the buffer is full; one for all of them. */
+  let room: PromiseWithResolvers<void> | undefined;
+  const makeRoom = () => {
+    room?.resolve();
+    room = undefined;
+  };
   let written = 0;
   let finished = false;
   const finish = (end: () => void, reason: Error) => {
@@ -47,7 +52,7 @@ export function eventStream(produce: (out: StreamWriter) => Promise<void>, optio
     options.open.delete(handle);
     clearInterval(keepAlive);
     gone.abort(reason);
-    room.resolve();
+    makeRoom();
     end();
   };
   const handle: OpenStream = { cut: (reason) => finish(() => controller.close(), reason) };
@@ -55,8 +60,11 @@ export function eventStream(produce: (out: StreamWriter) => Promise<void>, optio
     if (finished) throw gone.signal.reason;
     written++;
     controller.enqueue(typeof piece === "string" ? encoder.encode(piece) : piece);
+    // Deno writes to the socket within `enqueue`, so this may have been what found the client gone: nobody would make
+    // room any more, and whoever waits for it would hold its slot for ever.
+    if (finished) throw gone.signal.reason;
     if ((controller.desiredSize ?? 0) > 0) return;
-    room = Promise.withResolvers();
+    room ??= Promise.withResolvers();
     await waitForRoom(room.promise, options.slowClientMs ?? limits.slowClientMs);
     if (finished) throw gone.signal.reason;
   };
@@ -81,7 +89,7 @@ export function eventStream(produce: (out: StreamWriter) => Promise<void>, optio
       controller = c;
       options.open.add(handle);
     },
-    pull: () => room.resolve(),
+    pull: makeRoom,
     cancel: () => finish(() => {}, new RbeeError("REQUEST_CANCELED", { message: "Canceled: the client left" })),
   }, new ByteLengthQueuingStrategy({ highWaterMark: limits.streamBufferBytesMax }));
   produce({ signal: gone.signal, write }).then(

@@ -61,23 +61,36 @@ export function paths(read: (name: string) => string | undefined = environment):
   });
 }
 
+/** One block of most file systems. */
+const writeProbeBytes = 4096;
+
 /**
  * Makes the data folder (0700) and what lies in it, and returns its real path: programs run with it as their working
  * directory, and permissions are compared by real paths. Throws `HOME_NOT_WRITABLE`.
  */
 export function prepareHome(p: Paths): string {
+  const probe = `${p.home}/.write-${Deno.pid}`;
   try {
     for (const folder of [p.home, p.logs]) Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const probe = `${p.home}/.write-${Deno.pid}`;
-    Deno.writeTextFileSync(probe, "", { mode: 0o600 });
+    // Not an empty file: a full disk still takes its name, and the first thing to fail would be a half-written database.
+    Deno.writeFileSync(probe, new Uint8Array(writeProbeBytes), { mode: 0o600 });
     Deno.removeSync(probe);
     return Deno.realPathSync(p.home);
   } catch (cause) {
+    removeQuietly(probe);
     throw new RbeeError(isDiskFull(cause) ? "DISK_FULL" : "HOME_NOT_WRITABLE", {
       message: `Cannot write to ${p.home}: ${reason(cause)}`,
       details: { path: p.home },
       cause,
     });
+  }
+}
+
+function removeQuietly(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch {
+    // it was never made
   }
 }
 

@@ -121,6 +121,8 @@ class Generation {
       sampling: samplingOf(request, seed),
       maxTokens,
       ignoreEos: request.ignore_eos,
+      // Only who names a seed, or wants no chance at all, may expect the same text again; everybody else gets the speed.
+      reproducible: request.seed !== undefined || request.temperature === 0,
       signal: running.signal,
     });
     try {

@@ -57,6 +57,11 @@ class Worker {
   /** Either of the two. */
   readonly #ending: AbortSignal;
   readonly #server: Server;
+  /**
+   * Keeps timers alive. Once an addon's asynchronous call has completed, Deno 2.7.11 never fires a timer that was set in
+   * a microtask after another one's callback, unless something else wakes the event loop: a failed load lingered for ever.
+   */
+  readonly #pulse = setInterval(() => {}, limits.workerPulseMs);
   #model?: LoadedModel;
 
   constructor(options: WorkerOptions) {
@@ -106,6 +111,7 @@ class Worker {
     this.#lifecycle.drain();
     this.#lifecycle.close();
     await Promise.all([this.#server.stop(limits.shutdownAckMs), this.#model?.[Symbol.asyncDispose]()]);
+    clearInterval(this.#pulse);
     this.#options.log.info("ended");
   }
 

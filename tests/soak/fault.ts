@@ -25,7 +25,7 @@ export interface Struck {
   /** No orphan may be left after this time; `orphanMs` when absent. */
   readonly withinMs?: number;
   /** What else must hold once that is gone: the view that the daemons give. */
-  readonly then?: () => Promise<void>;
+  readonly afterwards?: () => Promise<void>;
 }
 
 /** One kind of fault. */

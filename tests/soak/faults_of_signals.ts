@@ -45,7 +45,12 @@ function faultsOf(name: string, target: Target): Fault[] {
   return [
     one("starting", "somewhere in a cold start", false, (stage) => starting(stage, target)),
     one("mid-stream", "in the middle of an ephemeral run's answer", false, (stage) => midStream(stage, target)),
-    one("mid-stream-up", "in the middle of an answer of a queen that stays", true, (stage) => midStreamUp(stage, target)),
+    one(
+      "mid-stream-up",
+      "in the middle of an answer of a queen that stays",
+      true,
+      (stage) => midStreamUp(stage, target),
+    ),
     one("at-rest", "while a queen that stays and an idle worker rest", true, (stage) => atRest(stage, target)),
   ];
 }
@@ -67,12 +72,12 @@ async function starting({ world, chance }: Stage, target: Target): Promise<Struc
 /** Returns the program's process once there is one; undefined when the keeper has ended before. */
 async function firstOf(world: World, { program }: Target, keeper: Program): Promise<number | undefined> {
   if (program === "rbee") return keeper.pid;
-  const found = await eventually(() => world.processes(program)[0]?.pid ?? !keeper.isRunning, {
+  const found = await eventually(() => world.processes(program)[0] ?? (keeper.isRunning ? undefined : "ended"), {
     withinMs: 10_000,
     what: `there is a ${program}`,
     everyMs: 5,
   });
-  return found === true ? undefined : found;
+  return found === "ended" ? undefined : found.pid;
 }
 
 async function midStream({ world, chance }: Stage, target: Target): Promise<Struck> {
@@ -84,7 +89,7 @@ async function midStreamUp({ world, chance }: Stage, target: Target): Promise<St
   await up(world);
   const { keeper, at, pids } = await strikeMidStream({ world, chance }, target);
   const finished = await endsWell(keeper, target);
-  return { at, exits: [finished], left: livingOf(pids), then: () => viewIsRight(world, target) };
+  return { at, exits: [finished], left: livingOf(pids), afterwards: () => viewIsRight(world, target) };
 }
 
 async function strikeMidStream({ world, chance }: Stage, target: Target) {
@@ -119,7 +124,7 @@ async function atRest({ world, chance }: Stage, target: Target): Promise<Struck>
   const pids = [pid, ...dependents(world, target.program)];
   const at = performance.now();
   assert.ok(send(pid, target.signal), "it was there to be struck");
-  return { at, exits: [], left: livingOf(pids), then: () => viewIsRight(world, target) };
+  return { at, exits: [], left: livingOf(pids), afterwards: () => viewIsRight(world, target) };
 }
 
 /** A keeper at rest is one that waits for something to happen: the daemons must not mind its end. */

@@ -23,7 +23,7 @@ export async function playRound(fault: Fault, stage: Stage): Promise<RoundResult
   const { world } = stage;
   const struck = await fault.play(stage);
   const goneMs = await untilGone(world, struck);
-  await struck.then?.();
+  await struck.afterwards?.();
   await nextInferWorks(world);
   if (fault.persistent) await takeDown(world);
   await nothingLeft(world);
