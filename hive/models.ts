@@ -161,7 +161,10 @@ async function unpackTiny(folder: string): Promise<string> {
 async function isTiny(path: string): Promise<boolean> {
   try {
     if ((await Deno.stat(path)).size !== TINY_BYTES) return false;
-    return createHash("sha256").update(await Deno.readFile(path)).digest("hex") === TINY_SHA256;
+    // Piece by piece: the whole of it would stay in an idle hive's memory, and hashing it at once holds up everything.
+    const hash = createHash("sha256");
+    for await (const piece of (await Deno.open(path)).readable) hash.update(piece);
+    return hash.digest("hex") === TINY_SHA256;
   } catch {
     return false; // missing or unreadable: written anew
   }

@@ -238,26 +238,3 @@ Deno.test(
     await until(() => queen.scheduler.counts().slotsHeld === 0);
   },
 );
-
-Deno.test("clients that leave a fast stream at any moment never keep a slot", relaxed, async () => {
-  await using hive = new StandInHive({
-    script: async (_request, out) => {
-      for (let n = 0; !out.signal.aborted; n++) {
-        await out.write(rbeeDialect.token("x", n));
-        if (n % 4 === 0) await new Promise((resolve) => setTimeout(resolve, 0));
-      }
-    },
-  });
-  await using queen = await BenchQueen.start(hive);
-  for (let n = 0; n < 30; n++) {
-    // By a raw connection that is dropped: the queen finds out while she writes.
-    const connection = await Deno.connect({ hostname: "127.0.0.1", port: queen.server.port });
-    const body = JSON.stringify({ prompt: "hi", max_tokens: 100_000, wait_s: 5 });
-    const head = `POST /v2/tasks HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n`;
-    await connection.write(new TextEncoder().encode(`${head}content-length: ${body.length}\r\n\r\n${body}`));
-    const piece = new Uint8Array(64 * 1024);
-    for (let read = 0; read < 20_000;) read += await connection.read(piece) ?? 20_000;
-    connection.close();
-  }
-  await until(() => queen.scheduler.counts().slotsHeld === 0 && hive.busy === 0);
-});

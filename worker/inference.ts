@@ -197,7 +197,9 @@ function decodingSpeed(tokens: number, decodeMs: number): number {
 
 /** What the client is told: how the request was ended, one of our errors, or that the engine failed. */
 function failure(thrown: unknown, running: Running): RbeeError {
-  if (running.endedBy === "shutdown") return new RbeeError("SHUTTING_DOWN");
+  if (running.endedBy === "shutdown") {
+    return new RbeeError("SHUTTING_DOWN", { message: "Cannot finish the text: the worker is shutting down" });
+  }
   if (running.endedBy) return new RbeeError("REQUEST_CANCELED");
   return thrown instanceof RbeeError ? thrown : new RbeeError("INFERENCE_FAILED", { cause: thrown });
 }

@@ -61,7 +61,7 @@ class Worker {
    * Keeps timers alive. Once an addon's asynchronous call has completed, Deno 2.7.11 never fires a timer that was set in
    * a microtask after another one's callback, unless something else wakes the event loop: a failed load lingered for ever.
    */
-  readonly #pulse = setInterval(() => {}, limits.workerPulseMs);
+  #pulse?: number;
   #model?: LoadedModel;
 
   constructor(options: WorkerOptions) {
@@ -88,6 +88,7 @@ class Worker {
   }
 
   async run(): Promise<number> {
+    this.#pulse = setInterval(() => {}, limits.workerPulseMs);
     try {
       await this.#tellHive();
     } catch (error) {

@@ -10,7 +10,7 @@ import { isAlive, send } from "../support/processes.ts";
 import type { Finished, Program } from "../support/program.ts";
 import type { Executable, World } from "../support/world.ts";
 import { assertAnswerOrError, assertBroken, assertCanceled } from "./ends.ts";
-import { aWhile, type Fault, type Stage, type Struck } from "./fault.ts";
+import { aWhile, type Fault, ladderMs, orphanMs, type Stage, type Struck } from "./fault.ts";
 import { livingOf } from "./round.ts";
 
 interface Target {
@@ -82,14 +82,20 @@ async function firstOf(world: World, { program }: Target, keeper: Program): Prom
 
 async function midStream({ world, chance }: Stage, target: Target): Promise<Struck> {
   const { keeper, at } = await strikeMidStream({ world, chance }, target);
-  return { at, exits: [await endsWell(keeper, target)] };
+  return { at, exits: [await endsWell(keeper, target)], withinMs: patienceWith(target) };
 }
 
 async function midStreamUp({ world, chance }: Stage, target: Target): Promise<Struck> {
   await up(world);
   const { keeper, at, pids } = await strikeMidStream({ world, chance }, target);
   const finished = await endsWell(keeper, target);
-  return { at, exits: [finished], left: livingOf(pids), afterwards: () => viewIsRight(world, target) };
+  const afterwards = () => viewIsRight(world, target);
+  return { at, exits: [finished], left: livingOf(pids), withinMs: patienceWith(target), afterwards };
+}
+
+/** Who is asked to end lets the answer end first, so the whole ladder is allowed. */
+function patienceWith({ signal }: Target): number {
+  return signal === "SIGTERM" ? ladderMs : orphanMs;
 }
 
 async function strikeMidStream({ world, chance }: Stage, target: Target) {
