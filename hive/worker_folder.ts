@@ -3,7 +3,8 @@
  *
  * @module
  */
-import process from "node:process";
+import { readKernelFile } from "../native/libc.ts";
+import { isAlive } from "../runtime/other_process.ts";
 import { basename } from "../runtime/path.ts";
 
 /** A worker's folder. */
@@ -50,7 +51,7 @@ export function sweepWorkerFolders(root: string): number {
   let removed = 0;
   for (const entry of list(root)) {
     const path = `${root}/${entry}`;
-    if (isAlive(readPid(`${path}/${pidFile}`))) continue;
+    if (isWorker(readPid(`${path}/${pidFile}`), entry)) continue;
     removeFolder(path);
     removed++;
   }
@@ -73,12 +74,8 @@ function readPid(path: string): number {
   }
 }
 
-function isAlive(pid: number): boolean {
-  if (pid <= 0) return false;
-  try {
-    process.kill(pid, 0); // sends nothing: asks whether it is there
-    return true;
-  } catch (error) {
-    return (error as { code?: string }).code === "EPERM";
-  }
+/** A number is given anew after a while: the process must be that very worker, whose command line holds its id. */
+function isWorker(pid: number, id: string): boolean {
+  if (pid <= 0 || !isAlive(pid)) return false;
+  return readKernelFile(`/proc/${pid}/cmdline`)?.includes(id) ?? true;
 }

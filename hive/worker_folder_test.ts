@@ -21,11 +21,15 @@ Deno.test("after a killed hive only folders without a living process are removed
   const make = (id: string) => makeWorkerFolder(root, { id, modelPath: "/nowhere/model.gguf" });
   const dead = new Deno.Command("/bin/true").spawn();
   await dead.status;
-  make("worker-living").claim(Deno.pid);
+  const living = new Deno.Command("/bin/sh", { args: ["-c", "read _", "worker-living"], stdin: "piped" }).spawn();
+  make("worker-living").claim(living.pid);
+  make("worker-of-a-number-given-anew").claim(Deno.pid);
   make("worker-dead").claim(dead.pid);
   make("worker-unborn");
-  assert.equal(sweepWorkerFolders(root), 2);
+  assert.equal(sweepWorkerFolders(root), 3);
   assert.deepEqual([...Deno.readDirSync(root)].map((entry) => entry.name), ["worker-living"]);
   assert.equal(sweepWorkerFolders(`${root}/missing`), 0);
+  await living.stdin.close();
+  await living.status;
   await Deno.remove(root, { recursive: true });
 });

@@ -31,9 +31,10 @@ export interface Wish {
 
 /** Returns the running queen, or a new one. Throws `QUEEN_START_FAILED`, `HOME_NOT_WRITABLE` and what `findQueen` throws. */
 export async function findOrStartQueen(keeper: Keeper, wish: Wish): Promise<Started> {
-  const home = prepareHome(keeper.paths);
   const first = await probeQueen(keeper);
   if (first.kind === "queen") return { queen: first.queen };
+  // Only now: a queen that runs serves on, however full the disk is.
+  const home = prepareHome(keeper.paths);
   using lock = await startLock(keeper);
   void lock;
   for (let attempt = 0; attempt < limits.queenAttemptsMax; attempt++) {

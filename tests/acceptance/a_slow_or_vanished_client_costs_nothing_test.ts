@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { withinTime } from "../support/eventually.ts";
 import { inferMidStream, inWorld, nextInferWorks, oneWorkerIs, steadyModel } from "../support/flows.ts";
 import { processOf, send } from "../support/processes.ts";
 import { RawConnection } from "../support/raw_http.ts";
@@ -23,10 +24,18 @@ async function rawStream(world: World, tokens: number): Promise<RawConnection> {
     body,
   });
   let seen = "";
-  while (!/"index":3\b/.test(seen)) {
-    const piece = await connection.read();
-    assert.notEqual(piece, "", `the stream ended early:\n${seen}`);
-    seen += piece;
+  const tokensCome = async () => {
+    while (!/"index":3\b/.test(seen)) {
+      const piece = await connection.read();
+      assert.notEqual(piece, "", `the stream ended early:\n${seen}`);
+      seen += piece;
+    }
+  };
+  try {
+    await withinTime(tokensCome(), { withinMs: 10_000, what: "tokens come" });
+  } catch (error) {
+    connection[Symbol.dispose]();
+    throw new Error(`${error instanceof Error ? error.message : error}; seen:\n${seen}`);
   }
   return connection;
 }

@@ -18,8 +18,8 @@ interface Target {
   readonly signal: "SIGTERM" | "SIGKILL";
 }
 
-/** A cold start takes less than this on a quick machine; what starts later is waited for. */
-const startingMs = 900;
+/** A cold start takes about as long on a quick machine; what starts later is waited for. */
+const startingMs = 700;
 const streamingMs = 800;
 const restingMs = 300;
 
