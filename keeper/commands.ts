@@ -7,35 +7,9 @@
 import { Argument, Command, Option } from "commander";
 import { limits, ports } from "../protocol/limits.ts";
 import { addInfer } from "./infer_command.ts";
-import type { Keeper } from "./keeper.ts";
 import { name, number } from "./options.ts";
+import { examples, type Invoke, jsonOption, quietOption } from "./shared_flags.ts";
 import { addWorkers } from "./workers_command.ts";
-
-/** A command that was asked for. */
-export interface Invocation {
-  readonly json?: boolean;
-  readonly quiet?: boolean;
-  /** Loads what the command needs and carries it out; returns the exit code. */
-  readonly action: (keeper: Keeper) => Promise<number>;
-}
-
-/** Carries out a command; given by `main.ts`. */
-export type Invoke = (invocation: Invocation) => Promise<void>;
-
-/** Returns the flag that every command has which prints data. */
-export function jsonOption(): Option {
-  return new Option("--json", "print JSON, errors included");
-}
-
-/** Returns the flag that silences narration. */
-export function quietOption(): Option {
-  return new Option("-q, --quiet", "no narration and no progress");
-}
-
-/** Returns examples as help shows them after the flags. */
-export function examples(...lines: string[]): string {
-  return ["", "Examples:", ...lines.map((line) => `  $ ${line}`)].join("\n");
-}
 
 /** Returns the whole command tree. Parsing errors are thrown (`exitOverride`), not written. */
 export function buildCommands(invoke: Invoke): Command {

@@ -3,7 +3,7 @@ import { encodeJsonEvent } from "../protocol/sse.ts";
 import { backendNames } from "../protocol/node.ts";
 import { doneText } from "../protocol/sse.ts";
 import { buildCommands } from "./commands.ts";
-import { backendChoices } from "./infer_command.ts";
+import { backendChoices } from "./shared_flags.ts";
 import { runKeeper, startKeeper, until } from "./testdata/run_keeper.ts";
 import { StandInQueen } from "./testdata/stand_in_queen.ts";
 

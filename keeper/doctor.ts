@@ -5,23 +5,13 @@
  */
 import { type RbeeError, toRbeeError } from "../protocol/error.ts";
 import { prepareHome } from "../runtime/paths.ts";
+import type { Check } from "./doctor_check.ts";
 import { checkDetection } from "./doctor_machine.ts";
 import { checkPorts } from "./doctor_ports.ts";
 import { checkPrograms } from "./doctor_programs.ts";
 import { errorText } from "./error_text.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
 import { findQueen } from "./queen_probe.ts";
-
-/** One thing that was looked at. */
-export interface Check {
-  readonly name: string;
-  readonly ok: boolean;
-  /** Without it nothing works; otherwise it is a warning. */
-  readonly essential: boolean;
-  readonly text: string;
-  /** The line that mends it. */
-  readonly fix?: string;
-}
 
 /** Carries out `rbee doctor`. Returns 0, or 1 when something essential is missing. */
 export async function doctor(keeper: Keeper): Promise<number> {

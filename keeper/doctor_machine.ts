@@ -8,7 +8,7 @@ import { limits } from "../protocol/limits.ts";
 import { machine } from "../protocol/node.ts";
 import { isInstalled, programCommand } from "../runtime/executables.ts";
 import { runOnce } from "../runtime/process.ts";
-import type { Check } from "./doctor.ts";
+import type { Check } from "./doctor_check.ts";
 
 /** What doctor needs of the answer. */
 const detected = z.object({ machine });

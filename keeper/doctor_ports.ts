@@ -5,7 +5,7 @@
  */
 import { readRunning } from "../runtime/running.ts";
 import { runOnce } from "../runtime/process.ts";
-import type { Check } from "./doctor.ts";
+import type { Check } from "./doctor_check.ts";
 import type { Keeper } from "./keeper.ts";
 
 interface Port {

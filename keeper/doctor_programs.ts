@@ -7,7 +7,7 @@ import { isInstalled, programCommand, type ProgramName } from "../runtime/execut
 import { dirname } from "../runtime/path.ts";
 import { runOnce } from "../runtime/process.ts";
 import { VERSION, versionLine } from "../runtime/version.ts";
-import type { Check } from "./doctor.ts";
+import type { Check } from "./doctor_check.ts";
 
 const others: readonly ProgramName[] = ["queen-rbee", "rbee-hive", "llm-worker-rbee"];
 

@@ -5,27 +5,8 @@
  */
 import { type Command, Option } from "commander";
 import { limits } from "../protocol/limits.ts";
-import { examples, type Invoke, jsonOption, quietOption } from "./commands.ts";
-import { name, number, seconds, several, text } from "./options.ts";
-
-/** How a model can be computed; `protocol/node.ts` has the same list, but loads a schema library. */
-export const backendChoices: readonly string[] = ["cpu", "cuda", "metal", "vulkan", "rocm"];
-
-/** Returns the flags that say which worker is wanted; `workers start` takes them as well. */
-export function workerOptions(): Option[] {
-  return [
-    new Option("-m, --model <model>", "builtin:tiny, file:/path.gguf, or an alias").argParser(text),
-    new Option("-n, --node <name>", "compute on this machine; left out, the queen chooses").argParser(name),
-    new Option("--backend <name>", "how to compute").choices([...backendChoices]),
-    new Option("--device <number>", "which device of the backend").argParser(number({ min: 0, max: 1_024 })),
-    new Option("--ctx <tokens>", "upper bound of the context").argParser(
-      number({ min: limits.ctxTokensMin, max: limits.ctxTokensMax }),
-    ),
-    new Option("--slots <number>", "how many requests a new worker serves at once").argParser(
-      number({ min: 1, max: limits.slotsMax }),
-    ),
-  ];
-}
+import { number, seconds, several, text } from "./options.ts";
+import { examples, type Invoke, jsonOption, quietOption, workerOptions } from "./shared_flags.ts";
 
 const share = number({ min: 0, max: 1, fraction: true });
 

@@ -4,9 +4,8 @@
  * @module
  */
 import { type Command, Option } from "commander";
-import { examples, type Invoke, jsonOption, quietOption } from "./commands.ts";
-import { workerOptions } from "./infer_command.ts";
 import { name, seconds } from "./options.ts";
+import { examples, type Invoke, jsonOption, quietOption, workerOptions } from "./shared_flags.ts";
 
 const yearMs = 365 * 86_400_000;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { fromRoot } from "../build/files.ts";
 import { bannedCalls, bannedWords } from "./tidy/bans.ts";
-import { FLOORS, wrongFloorTable, wrongImports } from "./tidy/floors.ts";
+import { FLOORS, importCircles, wrongFloorTable, wrongImports } from "./tidy/floors.ts";
 import { standingTags, stepBodies, wrongScenarios } from "./tidy/scenarios.ts";
 import { isTest, type SourceFile, sourceOf, textFiles, withoutComments } from "./tidy/sources.ts";
 
@@ -19,6 +19,10 @@ function holds(problems: readonly string[]): void {
 
 Deno.test("imports go down the floors only, and each door of native is opened by its owner", () => {
   holds(sources.flatMap(wrongImports));
+});
+
+Deno.test("no files import each other in a circle", () => {
+  holds(importCircles(sources));
 });
 
 Deno.test("calls that belong to one place are made there only", () => {

@@ -49,6 +49,27 @@ export function wrongImports(file: SourceFile): string[] {
   });
 }
 
+/** Returns one line for each circle of imports: whoever reads one of its files has to read all. */
+export function importCircles(files: readonly SourceFile[]): string[] {
+  const edges = new Map(
+    files.filter(({ path }) => !isTest(path)).map((file) => [
+      file.path,
+      importsOf(file).filter((i) => i.specifier.startsWith(".")).map((i) => resolve(file.path, i.specifier)),
+    ]),
+  );
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const visit = (path: string, above: readonly string[]): void => {
+    const at = above.indexOf(path);
+    if (at >= 0) circles.push([...above.slice(at), path].join(" → "));
+    if (at >= 0 || done.has(path)) return;
+    for (const next of edges.get(path) ?? []) visit(next, [...above, path]);
+    done.add(path);
+  };
+  for (const path of edges.keys()) visit(path, []);
+  return circles;
+}
+
 function importsOf({ code }: SourceFile): Import[] {
   const found = code.matchAll(/(?:\b(?:import|export)\b(\s+type\b)?[^;"]*?\bfrom\s*|\bimport\s*\(?\s*)"([^"\n]+)"/g);
   return [...found].map((hit) => ({
