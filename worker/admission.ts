@@ -35,7 +35,7 @@ export function admit(request: InferenceRequest, id: string, parts: AdmissionPar
   const model = parts.model();
   if (!model) throw new RbeeError("WORKER_NOT_READY");
   parts.slots.checkFree();
-  const tokens = model.prepare(promptOf(request));
+  const tokens = tokensOf(request, model);
   const maxTokens = roomFor(request, tokens, model.facts.contextTokens);
   const running = parts.requests.begin(id);
   const slot = parts.slots.take(tokens);
@@ -43,6 +43,20 @@ export function admit(request: InferenceRequest, id: string, parts: AdmissionPar
   const seed = request.seed ?? randomSeed();
   log.info("request began", { slot: slot.index, prompt_tokens: tokens.length, max_tokens: maxTokens });
   return { request, running, slot, tokens, maxTokens, seed, model, measures: parts.measures, log, startedMs };
+}
+
+/** Returns the prompt's tokens. An engine may refuse a text that cannot fit before it has counted all of them. */
+function tokensOf(request: InferenceRequest, model: LoadedModel): Tokens {
+  try {
+    return model.prepare(promptOf(request));
+  } catch (error) {
+    if (!(error instanceof RbeeError) || error.code !== "CONTEXT_EXCEEDED") throw error;
+    const { prompt_tokens_min: atLeast } = error.details;
+    throw new RbeeError("CONTEXT_EXCEEDED", {
+      message: error.message,
+      details: { prompt_tokens: atLeast, ctx: model.facts.contextTokens },
+    });
+  }
 }
 
 function promptOf(request: InferenceRequest): Prompt {

@@ -67,6 +67,13 @@ Deno.test("a prompt that fills the context is refused with both numbers before t
   assert.equal((await worker.json(infer, { prompt: "x", stream: false })).status, 200);
 });
 
+Deno.test("a prompt that the engine refuses uncounted is told with the same two numbers", async () => {
+  await using worker = await startWorker({ ctx: 100, promptCharsMax: 500 });
+  const { status, json } = await worker.json(infer, { prompt: "x".repeat(501) });
+  const error = json.error as { code: string; details: unknown };
+  assert.deepEqual([status, error.code, error.details], [400, "CONTEXT_EXCEEDED", { prompt_tokens: 200, ctx: 100 }]);
+});
+
 Deno.test("stream false gives one object with the text and the terminal event's keys", async () => {
   await using worker = await startWorker();
   const { status, json } = await worker.json(infer, { prompt: "hi", stream: false, seed: 7, request_id: "r-1" });

@@ -34,6 +34,8 @@ export interface Script {
   /** What `generate` throws after its pieces. */
   generateError?: Error;
   calibration?: Calibration;
+  /** `prepare` refuses a longer prompt without counting its tokens, as an engine may. */
+  promptCharsMax?: number;
   /** The model's template refuses conversations. */
   refusesMessages?: boolean;
 }
@@ -91,6 +93,12 @@ export class ScriptedEngine implements Engine {
   }
 
   #prepare(prompt: Prompt): Tokens {
+    if ("prompt" in prompt && prompt.prompt.length > (this.script.promptCharsMax ?? Infinity)) {
+      throw new RbeeError("CONTEXT_EXCEEDED", {
+        message: "Cannot take the prompt: it has at least 200 tokens",
+        details: { prompt_tokens_min: 200 },
+      });
+    }
     if ("prompt" in prompt) return [...prompt.prompt].map((c) => c.codePointAt(0)!);
     if (this.script.refusesMessages) {
       throw new RbeeError("INVALID_REQUEST", { message: "Cannot use this conversation" });
