@@ -70,6 +70,7 @@ export class LiveTask implements RelaySink {
     if (this.delivery !== "answer") this.journal.append(encodeJsonEvent(started, "started"));
   }
 
+  /** The task's id. */
   get id(): string {
     return this.wish.id;
   }

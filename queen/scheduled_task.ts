@@ -47,6 +47,7 @@ export class Task {
     this.slotWait = new SlotWait(wish.id, wish.waitMs);
   }
 
+  /** The task's id. */
   get id(): string {
     return this.wish.id;
   }

@@ -73,7 +73,7 @@ function residentMb(pid: number): number {
 Deno.test("a client that reads nothing is back-pressured, then ended, and no memory grows", () =>
   inWorld(async (world) => {
     await up(world);
-    const keeper = await inferMidStream(world, { tokens: 4_000 });
+    const keeper = await inferMidStream(world, { tokens: 2_500 });
     await oneWorkerIs(world, "busy", 2_000);
     const before = new Map([world.hivePid(), world.queenPid()].map((pid) => [pid, residentMb(pid)]));
     send(keeper.pid, "SIGSTOP");

@@ -72,12 +72,13 @@ async function starting({ world, chance }: Stage, target: Target): Promise<Struc
 /** Returns the program's process once there is one; undefined when the keeper has ended before. */
 async function firstOf(world: World, { program }: Target, keeper: Program): Promise<number | undefined> {
   if (program === "rbee") return keeper.pid;
-  const found = await eventually(() => world.processes(program)[0] ?? (keeper.isRunning ? undefined : "ended"), {
+  let pid: number | undefined;
+  await eventually(() => (pid = world.processes(program)[0]?.pid) !== undefined || !keeper.isRunning, {
     withinMs: 10_000,
     what: `there is a ${program}`,
     everyMs: 5,
   });
-  return found === "ended" ? undefined : found.pid;
+  return pid;
 }
 
 async function midStream({ world, chance }: Stage, target: Target): Promise<Struck> {

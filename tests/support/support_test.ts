@@ -7,7 +7,7 @@ import { Program } from "./program.ts";
 import { parseAnswer, RawConnection, rawRequest } from "./raw_http.ts";
 import { EventReader } from "./sse_reader.ts";
 import { newTemporaryFolder, removeFolder } from "./temporary.ts";
-import { hasTerminal, onTerminal } from "./terminal.ts";
+import { byPython, byScript } from "./terminal.ts";
 
 const sh = (script: string, home: string, more: Record<string, unknown> = {}) =>
   new Program({
@@ -71,23 +71,23 @@ Deno.test("a program's output has times, its input can be typed, an interrupt re
   assert.equal(send(-program.pid, "SIGTERM"), false, "nobody of the group is left");
 });
 
-Deno.test({
-  name: "on a terminal a typed Ctrl+C is a SIGINT, and the exit code comes through",
-  ignore: !hasTerminal(),
-  async fn() {
-    const command = onTerminal("/bin/sh", [
-      "-c",
-      "trap 'echo caught; exit 7' INT; test -t 1 && echo tty; read x; read y",
-    ]);
-    assert.ok(command);
-    const program = new Program({ ...command, cwd: "/", env: { PATH: "/usr/bin:/bin" }, stdin: "open" });
-    await program.sees(/tty/, { withinMs: 5_000 });
-    await program.write("\x03");
-    const finished = await program.ends(5_000);
-    assert.match(finished.stdout, /caught/);
-    assert.equal(finished.code, 7);
-  },
-});
+for (const [by, command] of Object.entries({ python3: byPython, script: byScript })) {
+  const script = "trap 'echo caught; exit 7' INT; test -t 1 && echo tty; read x; read y";
+  const onPty = command("/bin/sh", ["-c", script]);
+  Deno.test({
+    name: `on a terminal by ${by} a typed Ctrl+C is a SIGINT, and the exit code comes through`,
+    ignore: onPty === undefined,
+    async fn() {
+      assert.ok(onPty);
+      const program = new Program({ ...onPty, cwd: "/", env: { PATH: "/usr/bin:/bin" }, stdin: "open" });
+      await program.sees(/tty/, { withinMs: 5_000 });
+      await program.write("\x03");
+      const finished = await program.ends(5_000);
+      assert.match(finished.stdout, /caught/);
+      assert.equal(finished.code, 7);
+    },
+  });
+}
 
 Deno.test("raw HTTP sees what a server sends, chunks put together", async () => {
   await using server = Deno.serve(

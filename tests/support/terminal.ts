@@ -1,7 +1,7 @@
 /**
- * A program on a real terminal (a pty), by Python's standard library where the machine has it: Deno has no pty, and a
- * test of what a person sees must not go through a pipe. What is written to the program's standard input is typed at
- * that terminal: `\x03` is Ctrl+C.
+ * A program on a real terminal (a pty), by Python's standard library where the machine has it, else by `script`, which
+ * every Debian has: Deno has no pty, and a test of what a person sees must not go through a pipe. What is written to the
+ * program's standard input is typed at that terminal: `\x03` is Ctrl+C.
  *
  * @module
  */
@@ -30,10 +30,23 @@ status = os.waitpid(pid, 0)[1]
 sys.exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
 `;
 
-/** Returns the command that runs another one on a terminal; undefined where there is no python3. */
+/** Returns the command that runs another one on a terminal; undefined where there is nothing to make one with. */
 export function onTerminal(exe: string, args: readonly string[]): { exe: string; args: string[] } | undefined {
+  return byPython(exe, args) ?? byScript(exe, args);
+}
+
+/** By python3. */
+export function byPython(exe: string, args: readonly string[]): { exe: string; args: string[] } | undefined {
   const python = ["/usr/bin/python3", "/usr/local/bin/python3", ...fromPath()].find(isFile);
   return python === undefined ? undefined : { exe: python, args: ["-c", relay, exe, ...args] };
+}
+
+/** By `script` of util-linux, which takes a line for a shell. */
+export function byScript(exe: string, args: readonly string[]): { exe: string; args: string[] } | undefined {
+  const script = ["/usr/bin/script"].find(isFile);
+  if (script === undefined || Deno.build.os !== "linux") return undefined;
+  const quoted = [exe, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
+  return { exe: script, args: ["--quiet", "--return", "--command", `exec ${quoted}`, "/dev/null"] };
 }
 
 function fromPath(): string[] {

@@ -108,7 +108,7 @@ export class World implements AsyncDisposable {
   start(program: Executable, args: readonly string[], options: StartOptions = {}): Program {
     const exe = executablePath(program);
     const command = options.terminal ? onTerminal(exe, args) : { exe, args: [...args] };
-    if (!command) throw new Error("Cannot give the program a terminal: there is no python3");
+    if (!command) throw new Error("Cannot give the program a terminal: there is neither python3 nor script");
     const started = new Program({
       ...command,
       cwd: options.cwd ?? this.userHome,
