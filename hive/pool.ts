@@ -255,11 +255,14 @@ export class Pool {
   }
 
   async #stopEntry(entry: WorkerEntry, how: { reason: "stopped" | "idle"; drain: boolean }): Promise<void> {
+    const { isLoading } = entry.worker;
     if (entry.worker.beginEnd({ reason: how.reason })) {
       this.#options.log.info("worker is stopped", { worker_id: entry.worker.facts.id, reason: how.reason });
       this.#options.events.changed();
       const { drainMs, termGraceMs } = this.#options;
-      await stopWorker(entry.process.child, entry.peer, { drain: how.drain, drainMs, termGraceMs });
+      // One that loads has nothing to finish, and may be stuck: all rungs together would hold a keeper up for 15 s.
+      if (isLoading) await entry.process.child.kill();
+      else await stopWorker(entry.process.child, entry.peer, { drain: how.drain, drainMs, termGraceMs });
     }
     await entry.gone;
   }

@@ -1,6 +1,6 @@
 /**
  * The bounded raw copy of what a task's client was sent: enough to say how far a stream came that broke, and to let a
- * reader of a detached task resume. Parsed only then; while tokens flow it keeps references to the pieces, no more.
+ * reader of a detached task resume. Parsed only then; while tokens flow it copies bytes, no more.
  *
  * @module
  */
@@ -11,10 +11,19 @@ const encoder = new TextEncoder();
 /** One character a byte, so that positions in the text are positions in the bytes. */
 const bytesAsText = new TextDecoder("latin1");
 
-/** The last bytes of one stream. Positions count from the stream's begin. */
+const firstBytes = 4 * 1024;
+/** How much more than the wanted bytes there is room for: so the kept ones move once a quarter, not with each piece. */
+const spareShare = 1.25;
+
+/**
+ * The last bytes of one stream. Positions count from the stream's begin. The bytes are copied: a piece that comes from
+ * `fetch` is a small view of a large buffer, and keeping views kept 45 KB a token alive.
+ */
 export class Journal {
   readonly #bytesMax: number;
-  #pieces: Uint8Array[] = [];
+  #buffer = new Uint8Array(firstBytes);
+  /** Where in the buffer the kept bytes begin. */
+  #offset = 0;
   #begin = 0;
   #end = 0;
   #isClosed = false;
@@ -49,14 +58,38 @@ export class Journal {
     return this.#changed.promise;
   }
 
-  /** Adds a piece, and lets go of the oldest ones that do not fit. */
+  /** Adds a piece, and lets go of the oldest bytes that do not fit. Returns the piece as bytes. */
   append(piece: string | Uint8Array): Uint8Array {
     const bytes = typeof piece === "string" ? encoder.encode(piece) : piece;
-    this.#pieces.push(bytes);
+    const skipped = Math.max(0, bytes.length - this.#bytesMax);
+    this.#drop(this.bytes + bytes.length - this.#bytesMax);
+    this.#makeRoom(bytes.length - skipped);
+    this.#buffer.set(bytes.subarray(skipped), this.#offset + this.bytes);
     this.#end += bytes.length;
-    while (this.bytes > this.#bytesMax && this.#pieces.length > 1) this.#begin += this.#pieces.shift()!.length;
+    this.#begin += skipped;
     this.#notify();
     return bytes;
+  }
+
+  /** Lets go of the oldest bytes. */
+  #drop(count: number): void {
+    const dropped = Math.min(Math.max(0, count), this.bytes);
+    this.#begin += dropped;
+    this.#offset += dropped;
+  }
+
+  /** Makes room behind the kept bytes: moves them to the front, or into a larger buffer. */
+  #makeRoom(wanted: number): void {
+    const kept = this.bytes;
+    if (this.#offset + kept + wanted <= this.#buffer.length) return;
+    const capacityMax = Math.ceil(this.#bytesMax * spareShare);
+    const capacity = Math.min(capacityMax, Math.max(2 * this.#buffer.length, kept + wanted));
+    if (capacity > this.#buffer.length) {
+      const larger = new Uint8Array(capacity);
+      larger.set(this.#buffer.subarray(this.#offset, this.#offset + kept));
+      this.#buffer = larger;
+    } else this.#buffer.copyWithin(0, this.#offset, this.#offset + kept);
+    this.#offset = 0;
   }
 
   /** Nothing follows any more. */
@@ -72,15 +105,8 @@ export class Journal {
 
   /** Returns the kept bytes from a position on; from the oldest kept one when that is later. */
   from(position: number): Uint8Array<ArrayBuffer> {
-    const start = Math.max(position, this.#begin);
-    const all = new Uint8Array(Math.max(0, this.#end - start));
-    let at = this.#begin;
-    for (const piece of this.#pieces) {
-      const skip = Math.max(0, start - at);
-      if (skip < piece.length) all.set(piece.subarray(skip), at + skip - start);
-      at += piece.length;
-    }
-    return all;
+    const skip = Math.max(position, this.#begin) - this.#begin;
+    return this.#buffer.slice(this.#offset + skip, this.#offset + this.bytes);
   }
 
   /** Returns the last characters, at most `charsMax`; the first of them may be half a character. */

@@ -64,3 +64,18 @@ Deno.test("whoever waits is woken by a new piece and by the end", async () => {
   await second;
   ok(journal.isClosed);
 });
+
+Deno.test("it keeps exactly the last bytes, however they come", () => {
+  for (const sizes of [[1], [7, 130, 3], [999, 1, 2_500], [64, 64, 64, 4_096]]) {
+    const journal = new Journal(1_000);
+    let all = "";
+    for (let n = 0; n < 200; n++) {
+      const piece = String.fromCharCode(97 + n % 26).repeat(sizes[n % sizes.length]);
+      all += piece;
+      journal.append(piece);
+      strictEqual(journal.end, all.length);
+      strictEqual(text(journal.from(0)), all.slice(-1_000));
+      strictEqual(text(journal.from(all.length - 5)), all.slice(-5));
+    }
+  }
+});

@@ -24,9 +24,20 @@ const folders: Readonly<Record<ProgramName, string>> = {
   "llm-worker-rbee": "worker",
 };
 
+/** Asked once, at the start: when an upgrade replaces the file of a running daemon, its own name is `… (deleted)`. */
+const ownFolder = dirname(realPath(Deno.execPath()));
+
+function realPath(path: string): string {
+  try {
+    return Deno.realPathSync(path);
+  } catch {
+    return path; // without permission to read it (the worker, who starts nothing)
+  }
+}
+
 /** Returns the folder of this program's executable, by its real path; from source, Deno's own. */
 export function executableFolder(): string {
-  return dirname(Deno.realPathSync(Deno.execPath()));
+  return ownFolder;
 }
 
 /** Returns the command that starts `program` of this very build. `executable` may name a variant of the worker. */
