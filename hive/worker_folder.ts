@@ -4,6 +4,7 @@
  * @module
  */
 import { readKernelFile } from "../native/libc.ts";
+import { workerPidFile as pidFile } from "../runtime/leftovers.ts";
 import { isAlive } from "../runtime/other_process.ts";
 import { basename } from "../runtime/path.ts";
 
@@ -18,8 +19,6 @@ export interface WorkerFolder {
   /** Removes it; never throws. */
   remove(): void;
 }
-
-const pidFile = "pid";
 
 /** Makes `$RBEE_HOME/workers/<id>/` (0700) with a symlink to the model. Throws what the file system throws. */
 export function makeWorkerFolder(root: string, options: { id: string; modelPath: string }): WorkerFolder {

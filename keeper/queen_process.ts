@@ -8,7 +8,9 @@ import { limits } from "../protocol/limits.ts";
 import { queenRoutes } from "../protocol/queen_routes.ts";
 import { call, callStream, sleep } from "../runtime/call.ts";
 import { isAlive } from "../runtime/other_process.ts";
-import type { Daemon } from "../runtime/process.ts";
+import { removeLeftovers } from "../runtime/leftovers.ts";
+import type { Paths } from "../runtime/paths.ts";
+import { type Daemon, within } from "../runtime/process.ts";
 import type { Keeper } from "./keeper.ts";
 import { findQueen, type Queen, withAddress } from "./queen_probe.ts";
 import { endDaemon, findOrStartQueen } from "./queen_start.ts";
@@ -22,7 +24,10 @@ export class QueenSession implements AsyncDisposable {
   /** Resolves when an ephemeral queen knows of us, at once for others. Rejects with the reason. */
   readonly attached: Promise<void>;
 
-  constructor(queen: Queen, daemon?: Daemon) {
+  readonly #paths: Paths;
+
+  constructor(paths: Paths, queen: Queen, daemon?: Daemon) {
+    this.#paths = paths;
     this.queen = queen;
     this.#daemon = daemon;
     this.attached = queen.mode === "ephemeral" ? this.#hold() : Promise.resolve();
@@ -39,7 +44,9 @@ export class QueenSession implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const ends = this.#daemon !== undefined && this.queen.mode === "ephemeral" && !(await this.#othersAttached());
     this.#attach.abort(new RbeeError("REQUEST_CANCELED"));
-    if (ends) await endDaemon(this.#daemon!);
+    if (!ends) return;
+    await endDaemon(this.#daemon!);
+    await tidyUp(this.#paths, this.#daemon!);
   }
 
   async #othersAttached(): Promise<boolean> {
@@ -52,6 +59,15 @@ export class QueenSession implements AsyncDisposable {
     } catch {
       return false; // she does not answer: nobody else can be using her
     }
+  }
+}
+
+/** Removes what a queen or a hive that was killed could not. What hung on a killed queen follows her in a moment. */
+async function tidyUp(paths: Paths, { ended }: Daemon): Promise<void> {
+  const endedWell = await within(ended, 0) && await ended === "exit code 0";
+  const waitMs = endedWell ? 0 : limits.leftoversMs;
+  for (const end = performance.now() + waitMs; removeLeftovers(paths) > 0 && performance.now() < end;) {
+    await sleep(limits.queenPollMs);
   }
 }
 
@@ -72,7 +88,7 @@ export async function withQueen<T>(keeper: Keeper, use: (session: QueenSession) 
   for (let attempt = 1;; attempt++) {
     const { queen, daemon } = await findOrStartQueen(keeper, { mode: "ephemeral" });
     try {
-      await using session = new QueenSession(queen, daemon);
+      await using session = new QueenSession(keeper.paths, queen, daemon);
       return await use(session);
     } catch (thrown) {
       if (!(thrown instanceof RetryElsewhere)) throw withAddress(thrown, queen.url);

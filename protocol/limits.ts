@@ -131,6 +131,8 @@ export const limits = Object.freeze({
   // keeper
   /** How often a keeper looks for the file of a queen that starts or ends. */
   queenPollMs: 10,
+  /** How long the children of a queen that was killed may take to be gone, too. */
+  leftoversMs: 500,
   /** A keeper whose queen was just ending looks for another one, this often at most. */
   queenAttemptsMax: 3,
   /** A task's stream has a keep-alive comment every 10 s: without any byte for this long the queen is gone or stuck. */

@@ -1,0 +1,56 @@
+/**
+ * What daemons that were killed leave behind: a file that names a process that lives no more, and folders of workers
+ * that died with their hive.
+ *
+ * @module
+ */
+import { isAlive } from "./other_process.ts";
+import type { Paths } from "./paths.ts";
+import { readRunning } from "./running.ts";
+
+/** The name of the file in a worker's folder that says whose it is. */
+export const workerPidFile = "pid";
+
+/**
+ * Removes them, and nothing that belongs to a living process. Returns how many living ones it met: after a queen was
+ * killed her children need a moment to follow her. Never throws.
+ */
+export function removeLeftovers(paths: Paths): number {
+  let living = 0;
+  for (const path of [paths.queenFile, paths.hiveFile]) {
+    const running = readRunning(path);
+    if (running && isAlive(running.pid)) living++;
+    else if (running) remove(path);
+  }
+  for (const folder of list(paths.workers)) {
+    const pid = pidIn(`${folder}/${workerPidFile}`);
+    // One without a pid may be just beginning: the next hive, who is alone then, sees to it.
+    if (pid > 0 && isAlive(pid)) living++;
+    else if (pid > 0) remove(folder);
+  }
+  return living;
+}
+
+function list(root: string): string[] {
+  try {
+    return [...Deno.readDirSync(root)].filter((entry) => entry.isDirectory).map((entry) => `${root}/${entry.name}`);
+  } catch {
+    return []; // no worker was ever started here
+  }
+}
+
+function pidIn(path: string): number {
+  try {
+    return Number(Deno.readTextFileSync(path)) || 0;
+  } catch {
+    return 0;
+  }
+}
+
+function remove(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch {
+    // gone already
+  }
+}
