@@ -6,7 +6,7 @@
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import type { HiveStatus } from "../protocol/hive_routes.ts";
-import { isLoopback, loadOrCreateToken, readToken } from "../runtime/auth.ts";
+import { homeId, isLoopback, loadOrCreateToken, readToken } from "../runtime/auth.ts";
 import { sleep } from "../runtime/call.ts";
 import { type Config, loadConfig } from "../runtime/config.ts";
 import { environment } from "../runtime/environment.ts";
@@ -122,7 +122,7 @@ function assemble(ground: Ground): Hive {
   const pool: Pool = makePool(ground, { machine, events, models, callbackUrl: () => server.url });
   const lease = new Lease({ leased: flags.leased });
   const shutDown = () => program.end(new Error("asked by request"));
-  const parts: HiveParts = { pool, models, machine, events, lease, logs: paths.logs, shutDown };
+  const parts: HiveParts = { pool, models, machine, events, lease, homeId: homeId(token), logs: paths.logs, shutDown };
   const server: Server = serve({
     program: "rbee-hive",
     endpoints: hiveEndpoints(parts),

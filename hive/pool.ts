@@ -8,20 +8,20 @@ import { limits } from "../protocol/limits.ts";
 import type { Backend } from "../protocol/node.ts";
 import type { hiveRoutes } from "../protocol/hive_routes.ts";
 import type { AnswerOf } from "../protocol/routes.ts";
-import { workerRoutes } from "../protocol/worker_routes.ts";
 import type { SpawnWorker, WorkerReady, WorkerRecord, WorkerStatus } from "../protocol/worker.ts";
 import { sameSecret, workerKey } from "../runtime/auth.ts";
-import { call } from "../runtime/call.ts";
 import type { ProgramCommand } from "../runtime/executables.ts";
 import type { Log } from "../runtime/log.ts";
 import { within } from "../runtime/process.ts";
 import type { Events } from "./events.ts";
 import { wasPortTaken, whyNotListening } from "./failed_start.ts";
-import { countGone, countSpawned } from "./measures.ts";
+import { isHealthy } from "./health.ts";
+import { countSpawned } from "./measures.ts";
 import type { SpawnPlan } from "./spawn_plan.ts";
 import { stopWorker } from "./stop_ladder.ts";
 import type { Ending, Worker } from "./worker.ts";
-import { explainEntry, newWorker, nowUnix, type WorkerEntry } from "./worker_entry.ts";
+import { newWorker, nowUnix, type WorkerEntry } from "./worker_entry.ts";
+import { tellGone } from "./worker_gone.ts";
 import type { WorkerPorts } from "./worker_ports.ts";
 import { startWorkerProcess } from "./worker_process.ts";
 import { followStatus } from "./worker_status.ts";
@@ -47,8 +47,6 @@ export interface PoolOptions {
   readonly drainMs: number;
   /** From SIGTERM to SIGKILL. */
   readonly termGraceMs?: number;
-  /** How long a health check may take. */
-  readonly healthTimeoutMs?: number;
   readonly events: Events;
   readonly log: Log;
   readonly onCalibration: (name: string, threads: number) => void;
@@ -170,7 +168,7 @@ export class Pool {
     const settled = Promise.race([listening.promise, process.ended]);
     const inTime = await within(settled, this.#options.readyMs);
     if (worker.isListening) return undefined;
-    if (!inTime) process.child.kill();
+    if (!inTime && worker.beginEnd({ reason: "timeout" })) process.child.kill(); // a callback from now on is too late
     const ended = await process.ended;
     await entry.gone;
     if (this.#ending) return new RbeeError("SHUTTING_DOWN");
@@ -178,11 +176,13 @@ export class Pool {
   }
 
   /**
-   * Takes the ready callback (S28). Throws `WORKER_NOT_FOUND`, `INVALID_REQUEST`, `WORKER_ALREADY_REGISTERED`.
+   * Takes the ready callback (S28) of who sent that worker's own key, or the hive's: another worker may not speak for it. Throws
+   * `WORKER_NOT_FOUND`, `INVALID_API_KEY`, `INVALID_REQUEST`, `WORKER_ALREADY_REGISTERED`.
    */
-  ready(body: WorkerReady): string {
+  ready(body: WorkerReady, sent: (key: string) => boolean): string {
     const entry = this.#entries.get(body.worker_id);
     if (!entry) throw new RbeeError("WORKER_NOT_FOUND", { details: { worker_id: body.worker_id } });
+    if (!sent(entry.key) && !sent(this.#options.token)) throw new RbeeError("INVALID_API_KEY");
     if (!entry.worker.acceptReady(body, performance.now())) return "already registered";
     entry.followed = followStatus(entry.peer, {
       ended: entry.process.ended,
@@ -212,17 +212,10 @@ export class Pool {
     this.#options.events.changed();
   }
 
-  /** Returns whether a worker answers as a healthy one. Never rejects. */
-  async isHealthy(id: string): Promise<boolean> {
+  /** Returns whether a worker answers as a healthy one within that time. Never rejects. */
+  async isHealthy(id: string, deadlineMs: number): Promise<boolean> {
     const entry = this.#entries.get(id);
-    if (!entry) return false;
-    try {
-      const deadlineMs = this.#options.healthTimeoutMs ?? limits.healthTimeoutMs;
-      const health = await call(entry.peer, workerRoutes.healthV1, { deadlineMs, attempts: 1 });
-      return health.status === "healthy";
-    } catch {
-      return false; // no answer, or one that nobody understands: both are a strike
-    }
+    return entry !== undefined && await isHealthy(entry.peer, deadlineMs);
   }
 
   /** Notes the result of a health check. */
@@ -274,26 +267,22 @@ export class Pool {
     let gone = 0;
     await Promise.all(all.map(async (entry) => {
       if (entry.worker.isListening) await this.#stopEntry(entry, { reason: "stopped", drain: options.drain });
-      else await entry.process.child.kill();
+      else if (entry.worker.beginEnd({ reason: "stopped" })) await entry.process.child.kill();
       const { id } = entry.worker.facts;
       this.#narrate("worker-stop", id, `🛑 Worker ${id} has ended (${++gone}/${all.length})`);
     }));
   }
 
   async #whenEnded(entry: WorkerEntry): Promise<void> {
-    const ended = await entry.process.ended;
-    await within(entry.followed, limits.workerLastStatusMs); // its last words may still be on their way
-    const { worker, process } = entry;
+    const { worker } = entry;
     const { id, port } = worker.facts;
+    const ended = await entry.process.ended;
+    worker.processEnded(); // before the wait: it stood there as idle meanwhile, and was sent tasks
+    if (worker.isListening) this.#options.events.changed();
+    await within(entry.followed, limits.workerLastStatusMs); // its last words may still be on their way
     this.#entries.delete(id);
     this.#options.ports.release(port);
-    if (!worker.isListening) return;
-    const gone = explainEntry(entry, ended, this.#options.oomKills());
-    countGone(gone.reason);
-    const facts = { worker_id: id, pid: process.child.pid, reason: gone.reason, ...gone.error };
-    if (gone.error) this.#options.log.error(gone.reason === "crashed" ? "worker crashed" : "worker failed", facts);
-    else this.#options.log.info("worker is gone", facts);
-    this.#options.events.gone(gone);
+    if (worker.isListening) tellGone(entry, ended, this.#options);
   }
 
   #narrate(action: string, target: string, human: string, correlationId?: string): void {

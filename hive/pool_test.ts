@@ -11,6 +11,17 @@ const isIdle = (workers: { state: string }[]) => workers.length > 0 && workers.e
 const codeOf = (code: string) => (error: unknown) => (error as RbeeError).code === code;
 const names = (folder: string) => [...Deno.readDirSync(folder)].map((entry) => entry.name);
 
+/** Returns the id of a worker that has been started besides the known ones, registered or not. */
+async function startedAfter(folder: string, known: string[]): Promise<string> {
+  for (let n = 0; n < 500; n++) {
+    const made = names(folder).includes("workers") ? names(`${folder}/workers`) : [];
+    const found = made.find((name) => !known.includes(name));
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  throw new Error("Cannot see a worker's folder");
+}
+
 function isAlive(pid: number): boolean {
   try {
     Deno.kill(pid, "SIGCONT");
@@ -93,6 +104,40 @@ Deno.test("a worker that finds its port taken is tried on the next ones", async 
   assert.equal((await bench.pool.spawn(wish)).url, `http://127.0.0.1:${bench.portStart + 2}`);
 });
 
+Deno.test("a callback between the time-out and the kill is refused as too late, and no worker counts as gone", async () => {
+  await using bench = await makeBench({ worker: ["--silent"], readyMs: 700 });
+  let over = false;
+  const failed = assert.rejects(bench.pool.spawn(wish), codeOf("WORKER_START_FAILED")).finally(() => over = true);
+  const worker_id = await startedAfter(bench.folder, []);
+  const refusals: string[] = [];
+  while (!over) {
+    // in time it would be refused for its model, so that the worker never counts as registered
+    const body = { worker_id, url: "http://127.0.0.1:1", model_ref: "another", backend: "cpu" as const, device: 0 };
+    assert.throws(() => bench.pool.ready(body, () => true), (error: RbeeError) => refusals.push(error.message) > 0);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  await failed;
+  assert.match(refusals[0], /check url, model_ref/);
+  assert.ok(refusals.some((message) => /is being ended/.test(message)), refusals.at(-1));
+  assert.deepEqual(bench.gone, []);
+});
+
+Deno.test("a worker's key registers that worker and no other one", async () => {
+  await using bench = await makeBench({ worker: ["--silent"], readyMs: 5_000 });
+  const { hive, pool, folder, portStart } = bench;
+  pool.spawn(wish).catch(() => {}); // never registered: it ends with the bench
+  const other = await startedAfter(folder, []);
+  const spawned = pool.spawn(wish);
+  const worker_id = await startedAfter(folder, [other]);
+  const body = { worker_id, url: `http://127.0.0.1:${portStart + 1}`, ...wish, backend: "cpu" as const, device: 0 };
+  const register = (id: string) =>
+    call({ ...hive, token: workerKey(hive.token!, id) }, hiveRoutes.workerReady, { body });
+  await assert.rejects(register(other), codeOf("INVALID_API_KEY"));
+  assert.deepEqual(pool.list(), []);
+  assert.equal((await register(worker_id)).message, "registered");
+  assert.equal((await spawned).worker_id, worker_id);
+});
+
 Deno.test("two spawns at once get two ports", async () => {
   await using bench = await makeBench();
   const both = await Promise.all([bench.pool.spawn(wish), bench.pool.spawn(wish)]);
@@ -160,7 +205,7 @@ Deno.test("all workers end at once and are counted, and none is started meanwhil
 });
 
 Deno.test("a stuck worker is unhealthy after a check, then removed and killed", async () => {
-  await using bench = await makeBench({ worker: ["--hang-ms", "1000"], healthMs: 300, healthTimeoutMs: 200 });
+  await using bench = await makeBench({ worker: ["--hang-ms", "1000"], healthMs: 300 });
   await bench.pool.spawn(wish);
   const [{ pid }] = await bench.until(isIdle);
   await bench.until(([worker]) => worker.state === "unhealthy" && worker.slots_available === 0);

@@ -24,6 +24,8 @@ export interface HiveParts {
   readonly machine: MachineReader;
   readonly events: Events;
   readonly lease: Lease;
+  /** See `homeId` of `runtime/auth.ts`, of the hive's own token. */
+  readonly homeId: string;
   /** The folder of the logs. */
   readonly logs: string;
   /** Ends the hive, as a signal would. */
@@ -38,8 +40,8 @@ export function hiveEndpoints(parts: HiveParts): Endpoint[] {
   return [...healthEndpoints(parts), ...workerEndpoints(parts), ...machineEndpoints(parts), ...controlEndpoints(parts)];
 }
 
-function healthEndpoints({ pool }: HiveParts): Endpoint[] {
-  const alive = { status: "alive", version: VERSION, api_version: "v1" } as const;
+function healthEndpoints({ pool, homeId }: HiveParts): Endpoint[] {
+  const alive = { status: "alive", version: VERSION, api_version: "v1", home_id: homeId } as const;
   return [
     endpoint(hiveRoutes.health, () => alive),
     endpoint(hiveRoutes.healthShort, () => alive),
@@ -61,7 +63,9 @@ function healthEndpoints({ pool }: HiveParts): Endpoint[] {
 function workerEndpoints({ pool }: HiveParts): Endpoint[] {
   return [
     endpoint(hiveRoutes.spawnWorker, ({ body, context }) => pool.spawn(body, context.correlationId)),
-    endpoint(hiveRoutes.workerReady, ({ body }) => ({ message: pool.ready(body) })),
+    endpoint(hiveRoutes.workerReady, ({ body, context }) => ({
+      message: pool.ready(body, (key) => context.sent(key)),
+    })),
     endpoint(hiveRoutes.listWorkers, () => ({ workers: pool.list() })),
     endpoint(hiveRoutes.shutdownWorker, ({ params }) => {
       if (!pool.workers().some((worker) => worker.facts.id === params.id)) throw notFound(params.id);

@@ -8,7 +8,7 @@ import { limits } from "../protocol/limits.ts";
 import { hiveRoutes } from "../protocol/hive_routes.ts";
 import type { AnswerOf } from "../protocol/routes.ts";
 import type { WorkerRecord } from "../protocol/worker.ts";
-import { readToken } from "../runtime/auth.ts";
+import { homeId, readToken } from "../runtime/auth.ts";
 import { call, type Peer } from "../runtime/call.ts";
 import { loadConfig } from "../runtime/config.ts";
 import { environment } from "../runtime/environment.ts";
@@ -45,11 +45,12 @@ export async function status(options: { json: boolean }): Promise<number> {
 
 async function healthOf(hive: Peer): Promise<AnswerOf<typeof hiveRoutes.health> | undefined> {
   try {
-    // Without the token: who answers there is not known yet.
-    return await call({ ...hive, token: undefined }, hiveRoutes.health, {
+    // Without the token: who answers there is not known yet, and may be somebody who took the port of a dead hive.
+    const health = await call({ ...hive, token: undefined }, hiveRoutes.health, {
       deadlineMs: limits.queenProbeMs,
       attempts: 1,
     });
+    return hive.token !== undefined && health.home_id === homeId(hive.token) ? health : undefined;
   } catch (error) {
     if (error instanceof RbeeError) return undefined;
     throw error;

@@ -23,20 +23,24 @@ export interface StopOptions {
 /** Takes a worker down the ladder. Resolves when its process is gone; never rejects. */
 export async function stopWorker(child: Child, peer: Peer, options: StopOptions): Promise<void> {
   const drainMs = options.drainMs ?? limits.drainMs;
+  let graceMs = options.termGraceMs ?? (options.drain ? limits.termGraceMs : limits.shutdownAckMs);
   if (options.drain) {
     const askedAt = performance.now();
-    const asked = await Promise.race([ask(peer, options.ackMs ?? limits.shutdownAckMs), child.ended.then(() => false)]);
+    const asked = await Promise.race([ask(peer, options.ackMs ?? limits.shutdownAckMs), child.ended]);
     const leftMs = drainMs - (performance.now() - askedAt);
-    if (asked && leftMs > 0 && await within(child.ended, leftMs)) return;
+    if (asked === "acknowledged" && leftMs > 0 && await within(child.ended, leftMs)) return;
+    // A Ctrl+C beside a stopped worker once took 15 s: what heard nothing for so long will not hear SIGTERM either.
+    if (asked === "silent") graceMs = Math.min(graceMs, limits.termGraceSilentMs);
   }
-  await child.stop(options.termGraceMs ?? (options.drain ? limits.termGraceMs : limits.shutdownAckMs));
+  await child.stop(graceMs);
 }
 
-async function ask(peer: Peer, ackMs: number): Promise<boolean> {
+async function ask(peer: Peer, ackMs: number): Promise<"acknowledged" | "refused" | "silent"> {
+  const late = AbortSignal.timeout(ackMs);
   try {
-    await call(peer, workerRoutes.shutdown, { deadlineMs: ackMs, attempts: 1 });
-    return true;
+    await call(peer, workerRoutes.shutdown, { signal: late, attempts: 1 });
+    return "acknowledged";
   } catch {
-    return false; // it does not answer: the next rung
+    return late.aborted ? "silent" : "refused"; // either way: the next rung
   }
 }

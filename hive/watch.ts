@@ -12,6 +12,8 @@ import type { Ending, Worker } from "./worker.ts";
 /** When to look. */
 export interface WatchOptions {
   readonly healthMs: number;
+  /** How long a health check may take at most; never longer than the time to the next one. */
+  readonly healthTimeoutMs?: number;
   /** How long loading may take. */
   readonly loadMs: number;
   readonly log: Log;
@@ -59,7 +61,7 @@ export class Watch implements Disposable {
     const { id } = worker.facts;
     this.#checking.add(id);
     try {
-      const good = await this.#pool.isHealthy(id);
+      const good = await this.#pool.isHealthy(id, healthDeadlineMs(this.#options));
       if (worker.ending) return;
       this.#pool.checked(id, good);
       if (worker.failedChecks >= limits.healthStrikes) await this.#pool.fail(id, unhealthy(worker));
@@ -71,6 +73,14 @@ export class Watch implements Disposable {
   #run(work: Promise<void>): void {
     work.catch((error) => this.#options.log.warn("watching failed", { error })); // it went meanwhile
   }
+}
+
+/**
+ * Returns how long a health check may take in milliseconds. It ends a little before the next one is due: that one would
+ * be left out while the last one runs, and each strike would cost two intervals.
+ */
+export function healthDeadlineMs(options: Pick<WatchOptions, "healthMs" | "healthTimeoutMs">): number {
+  return Math.min(options.healthTimeoutMs ?? limits.healthTimeoutMs, 0.9 * options.healthMs);
 }
 
 function unhealthy(worker: Worker): Ending {

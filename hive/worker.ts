@@ -42,6 +42,7 @@ export class Worker {
   #status?: WorkerStatus;
   #lastActivityUnix: number;
   #ending?: Ending;
+  #hasEnded = false;
 
   constructor(facts: WorkerFacts, nowUnix: number) {
     this.facts = facts;
@@ -67,7 +68,8 @@ export class Worker {
   get state(): WorkerState {
     if (this.#ending) return "draining";
     if (this.failedChecks > 0) return "unhealthy";
-    return this.#status?.state ?? "loading";
+    const said = this.#status?.state ?? "loading";
+    return this.#hasEnded && said !== "draining" ? "unhealthy" : said;
   }
 
   /** Whether its model is not in memory yet, whatever its health. */
@@ -77,13 +79,20 @@ export class Worker {
 
   /**
    * Takes the ready callback. Returns false when it came before with the same fields. Throws `INVALID_REQUEST` when it
-   * is not what was started, `WORKER_ALREADY_REGISTERED` when it differs from the first one.
+   * is not what was started, `WORKER_ALREADY_REGISTERED` when it differs from the first one, `WORKER_NOT_FOUND` when
+   * its time to register is over: it would count as a worker that crashed, though it never worked.
    */
   acceptReady(ready: WorkerReady, now: number): boolean {
     if (this.#ready) {
       if (sameFields(this.#ready, ready)) return false;
       throw new RbeeError("WORKER_ALREADY_REGISTERED", {
         message: `Cannot register ${this.facts.id} twice: the second callback differs`,
+      });
+    }
+    if (this.#ending || this.#hasEnded) {
+      throw new RbeeError("WORKER_NOT_FOUND", {
+        message: `Cannot register ${this.facts.id}: it is being ended`,
+        details: { worker_id: this.facts.id },
       });
     }
     this.#checkIsOurs(ready);
@@ -130,9 +139,14 @@ export class Worker {
     if (good) this.#lastActivityUnix = nowUnix;
   }
 
-  /** Notes why it is to end. Returns whether this was the first reason. */
+  /** Notes that its process is gone: nobody may be sent to it any more, whatever it last said. */
+  processEnded(): void {
+    this.#hasEnded = true;
+  }
+
+  /** Notes why it is to end. Returns whether this was the first reason; of one that is gone already it is none. */
   beginEnd(ending: Ending): boolean {
-    if (this.#ending) return false;
+    if (this.#ending || this.#hasEnded) return false;
     this.#ending = ending;
     return true;
   }

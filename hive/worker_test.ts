@@ -119,3 +119,25 @@ Deno.test("the first reason to end is the one that counts", () => {
   assert.equal(worker.beginEnd({ reason: "stopped" }), false);
   assert.deepEqual([worker.ending?.reason, worker.state], ["idle", "draining"]);
 });
+
+Deno.test("a callback that comes when the worker is being ended, or has ended, is refused", () => {
+  const late = new Worker(facts, 1_000);
+  late.beginEnd({ reason: "timeout" });
+  assert.throws(() => late.acceptReady(ready, 5), codeOf("WORKER_NOT_FOUND"));
+  const dead = new Worker(facts, 1_000);
+  dead.processEnded();
+  assert.throws(() => dead.acceptReady(ready, 5), codeOf("WORKER_NOT_FOUND"));
+  assert.deepEqual([late.isListening, dead.isListening], [false, false]);
+});
+
+Deno.test("a worker whose process is gone offers no slot, whatever it last said, and no reason to end comes after", () => {
+  const worker = listening();
+  worker.takeStatus(status(), { now: 0, nowUnix: 0 });
+  worker.processEnded();
+  assert.deepEqual([worker.state, worker.record().slots_available], ["unhealthy", 0]);
+  worker.takeStatus(status({ slots_available: 1, last_request_unix: 9 }), { now: 1, nowUnix: 1 });
+  assert.deepEqual([worker.state, worker.record().slots_available], ["unhealthy", 0]);
+  assert.deepEqual([worker.beginEnd({ reason: "idle" }), worker.ending], [false, undefined]);
+  worker.takeStatus(status({ state: "draining" }), { now: 2, nowUnix: 2 });
+  assert.equal(worker.state, "draining");
+});

@@ -22,7 +22,13 @@ export const hiveRoutes = Object.freeze({
     method: "GET",
     path: "/v1/health",
     access: "public",
-    answer: z.object({ status: z.literal("alive"), version: z.string(), api_version: z.literal("v1") }),
+    answer: z.object({
+      status: z.literal("alive"),
+      version: z.string(),
+      api_version: z.literal("v1"),
+      /** Shows whose hive this is, without its token: whoever took the port of a hive that is gone is not told it. */
+      home_id: z.string(),
+    }),
   }),
   healthShort: route({ method: "GET", path: "/health", access: "public" }),
   live: route({ method: "GET", path: "/health/live", access: "public" }),

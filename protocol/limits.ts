@@ -22,6 +22,8 @@ export const limits = Object.freeze({
   // HTTP in
   requestBodyBytesMax: 32 * 1024 * 1024,
   requestsInFlightMax: 1024,
+  /** Streamed answers that are open at once: a request in flight ends with its headers, its stream goes on. */
+  streamsOpenMax: 1024,
   requestBodyReadMs: 30_000,
   serverDrainMs: 5_000,
   keepAliveCommentMs: 10_000,
@@ -99,6 +101,8 @@ export const limits = Object.freeze({
   shutdownAckMs: 5_000,
   drainMs: 15_000,
   termGraceMs: 10_000,
+  /** The same for a worker that did not answer at all when asked to end: a stopped process takes no SIGTERM either. */
+  termGraceSilentMs: 1_000,
   /** How long a worker that was sent SIGTERM lets requests end: whoever sent it sends SIGKILL after `termGraceMs`. */
   termDrainMs: 8_000,
   everythingGoneMs: 30_000,
@@ -201,6 +205,7 @@ function checkRelations(): void {
     [limits.connectBackoffMs.length === limits.connectAttempts, "one back-off for each attempt"],
     [ports.workerStart > ports.queen && ports.workerEnd > ports.workerStart, "workers' ports lie above the queen's"],
     [limits.hiveSilentMs > 3 * limits.keepAliveCommentMs, "a hive must not seem silent between two comments"],
+    [limits.streamsOpenMax >= limits.queueTasksMax, "each task that waits may have its reader"],
     [limits.streamBufferBytesMax < limits.requestBodyBytesMax, "a stream's buffer is the smaller one"],
   ];
   for (const [holds, rule] of rules) {

@@ -53,14 +53,25 @@ export class Effects {
     this.#isBusy = true;
     try {
       for (let next = this.#events.shift(); next; next = this.#events.shift()) {
-        for (const effect of this.#options.scheduler.handle(next, performance.now())) this.#carryOut(effect);
+        for (const effect of this.#options.scheduler.handle(next, performance.now())) this.#attempt(effect);
       }
     } finally {
       this.#isBusy = false;
     }
   }
 
-  #carryOut(effect: Effect): void {
+  /** One that cannot be carried out must not take those after it along: they concern other tasks. */
+  #attempt(effect: Effect): void {
+    const failed = (error: unknown) =>
+      this.#options.log.error("an effect could not be carried out", { effect: effect.type, error });
+    try {
+      this.#carryOut(effect)?.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #carryOut(effect: Effect): Promise<void> | void {
     const { tasks, hives } = this.#options;
     switch (effect.type) {
       case "setTimer":
@@ -70,13 +81,13 @@ export class Effects {
         this.#timers.delete(effect.timer);
         return;
       case "ensureHive":
-        return void hives.get(effect.node)?.ensure();
+        return hives.get(effect.node)?.ensure();
       case "spawnWorker":
-        return void this.#spawnWorker(effect);
+        return this.#spawnWorker(effect);
       case "stopWorker":
-        return void this.#stopWorker(effect);
+        return this.#stopWorker(effect);
       case "startTask":
-        return void this.#startTask(effect);
+        return this.#startTask(effect);
       case "stopTask":
         return this.#relays.get(`${effect.task}#${effect.attempt}`)?.stop(effect.how, effect.error);
       case "narrate":

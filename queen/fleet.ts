@@ -12,7 +12,7 @@ import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
 import { Hives } from "./hives.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Known, NodeView } from "./placement.ts";
-import { afterWorkerGone, type Verdict } from "./retry.ts";
+import { afterHiveGone, afterWorkerGone, type Verdict } from "./retry.ts";
 import type { WaitsFor } from "./scheduled_task.ts";
 import type { TaskWish } from "./scheduler_messages.ts";
 import { Spawns } from "./spawns.ts";
@@ -118,7 +118,7 @@ export class Fleet {
   /** A hive could not be had, or is gone (`lost`); with it whatever was on its way there. */
   onHiveGone(node: string, error: RbeeError, lost: boolean): void {
     this.#hives.gone(node, error);
-    const verdict: Verdict = lost ? { then: "retry", error } : { then: "fail", error, suspect: false };
+    const verdict = afterHiveGone(error, lost);
     for (const spawn of this.#spawns.on(node)) this.#endSpawn(spawn.id, verdict);
     for (const worker of this.workers.all()) {
       // Its streams go past the hive, so they may well go on: they get as long as a worker is given to drain.

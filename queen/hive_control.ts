@@ -4,18 +4,19 @@
  *
  * @module
  */
-import { type ErrorCode, RbeeError, toRbeeError } from "../protocol/error.ts";
-import { isErrorCode } from "../protocol/error_codes.ts";
+import { RbeeError, toRbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import { hiveRoutes } from "../protocol/hive_routes.ts";
-import { workerKey } from "../runtime/auth.ts";
+import { homeId, workerKey } from "../runtime/auth.ts";
 import { call, type Peer, sleep } from "../runtime/call.ts";
 import { programCommand } from "../runtime/executables.ts";
 import type { Log } from "../runtime/log.ts";
-import { type Child, startChild, within } from "../runtime/process.ts";
+import { runsProgram } from "../runtime/other_process.ts";
+import { type Child, type Ended, startChild, within } from "../runtime/process.ts";
 import { readRunning } from "../runtime/running.ts";
 import { VERSION } from "../runtime/version.ts";
 import { followHive } from "./hive_events.ts";
+import { startFailure } from "./hive_start_failure.ts";
 import type { SchedulerEvent } from "./scheduler_messages.ts";
 
 /** What is needed to have a hive. */
@@ -35,6 +36,8 @@ export interface HiveControlOptions {
   readonly hostname: string;
   readonly log: Log;
   readonly onEvent: (event: SchedulerEvent) => void;
+  /** Whether the process of that number is a hive; undefined: nobody knows. `runsProgram` when absent. */
+  readonly isHive?: (pid: number) => boolean | undefined;
 }
 
 interface Connection {
@@ -89,6 +92,9 @@ export class HiveControl {
   async #adopt(): Promise<Peer | undefined> {
     const running = readRunning(this.#options.hiveFile);
     if (!running) return undefined;
+    // The file outlives a killed hive, and its port may be anybody's by now.
+    const { isHive = (pid: number) => runsProgram(pid, "rbee-hive") } = this.#options;
+    if (isHive(running.pid) === false) return undefined;
     const peer = this.#peerAt(running.url);
     const version = await this.#versionOf(peer);
     if (version === undefined) return undefined;
@@ -101,7 +107,7 @@ export class HiveControl {
     try {
       await this.#renewLease(peer);
     } catch (error) {
-      // A hive of another RBEE_HOME on a port that was once our hive's.
+      // It shows our home and does not know our token: no hive of ours.
       if (error instanceof RbeeError && error.status === 401) return undefined;
       throw error;
     }
@@ -109,12 +115,15 @@ export class HiveControl {
     return peer;
   }
 
+  /** Returns the version of our hive there; undefined when nobody answers, or somebody else. */
   async #versionOf(peer: Peer): Promise<string | undefined> {
     try {
       // Without the token: whoever answers there has not yet shown what it is.
       const stranger = { ...peer, token: undefined };
       const options = { deadlineMs: limits.queenProbeMs, attempts: 1 };
-      return (await call(stranger, hiveRoutes.health, options)).version;
+      const health = await call(stranger, hiveRoutes.health, options);
+      // Of another RBEE_HOME, or none at all: it must not be sent our token.
+      return health.home_id === homeId(this.#options.token) ? health.version : undefined;
     } catch {
       return undefined; // nobody, or something else: hive.json is stale
     }
@@ -160,10 +169,10 @@ export class HiveControl {
 
   /** Returns the address that a starting hive publishes. */
   async #urlOf(child: Child): Promise<string> {
-    let hasEnded = false;
-    child.ended.then(() => hasEnded = true);
+    let ended: Ended | undefined;
+    child.ended.then((how) => ended = how);
     for (const end = performance.now() + limits.hiveStartMs; performance.now() < end;) {
-      if (hasEnded) throw startFailure(child.tail());
+      if (ended) throw startFailure(child.tail(), ended);
       const running = readRunning(this.#options.hiveFile);
       if (running?.pid === child.pid) return running.url;
       await sleep(limits.hivePollMs);
@@ -243,19 +252,4 @@ export class HiveControl {
     }
     this.#connection?.cut.abort(new RbeeError("SHUTTING_DOWN"));
   }
-}
-
-/** Returns why a hive ended before it listened, from the error that it printed. */
-function startFailure(tail: string): RbeeError {
-  const [, message, code] = tail.match(/Error: (.+) \(([A-Z][A-Z0-9_]+)\)/) ?? [];
-  const hint = tail.match(/^Suggestion: (.+)$/m)?.[1];
-  const cause = code !== undefined && isErrorCode(code)
-    ? new RbeeError(code as ErrorCode, { message, hint })
-    : undefined;
-  const last = tail.trim().split("\n").at(-1)?.trim();
-  return new RbeeError("HIVE_START_FAILED", {
-    message: `Cannot start the hive: ${cause?.message ?? (last || "it ended without a word")}`,
-    hint: cause?.hint,
-    cause,
-  });
 }

@@ -87,7 +87,7 @@ export class LiveTask implements RelaySink {
 
   /** Writes the client's stream until the task has ended. What happened before is sent first. */
   async follow(out: StreamWriter): Promise<void> {
-    out.signal.addEventListener("abort", () => this.#clientGone(), { once: true });
+    this.#whenGone(out.signal);
     this.#out = out;
     const before = this.journal.from(0);
     await out.write(before);
@@ -96,13 +96,20 @@ export class LiveTask implements RelaySink {
 
   /** Returns the one answer of a task that is not streamed. Throws how it failed, or the client's leaving. */
   async answer(signal: AbortSignal): Promise<z.infer<typeof inferenceAnswer>> {
-    const gone = () => this.#clientGone();
-    signal.addEventListener("abort", gone, { once: true });
+    const forget = this.#whenGone(signal);
     const { error } = await this.#over.promise;
-    signal.removeEventListener("abort", gone);
+    forget();
     if (this.#answer === undefined) throw error ?? new RbeeError("REQUEST_CANCELED");
     const { request_id: _same, ...answer } = this.#answer as z.infer<typeof inferenceAnswer>;
     return { ...answer, task_id: this.id };
+  }
+
+  /** Returns what ends the watching. A client may have left before: a signal tells its listeners only once. */
+  #whenGone(signal: AbortSignal): () => void {
+    const gone = () => this.#clientGone();
+    if (signal.aborted) gone();
+    else signal.addEventListener("abort", gone, { once: true });
+    return () => signal.removeEventListener("abort", gone);
   }
 
   #clientGone(): void {

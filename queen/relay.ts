@@ -45,6 +45,8 @@ export class Relay {
   readonly #cut = new AbortController();
   #brokenBy?: RbeeError;
   #asked?: Promise<void>;
+  /** Cuts what was asked to end and does not. */
+  #patience?: number;
 
   constructor(options: RelayOptions) {
     this.#options = options;
@@ -53,6 +55,7 @@ export class Relay {
   /** Runs it to its end. Never rejects. */
   async run(): Promise<StreamEnd> {
     const end = this.#options.request.stream === false ? await this.#runAnswer() : await this.#runStream();
+    clearTimeout(this.#patience);
     if (!this.#cut.signal.aborted) return end;
     if (this.#brokenBy) return this.#broken(this.#brokenBy);
     // Closing the connection ends a generation; the call makes sure of it, and that the slot is free when it returns.
@@ -64,7 +67,7 @@ export class Relay {
   stop(how: "gently" | "now" | "broken", error?: RbeeError): void {
     if (how === "gently") {
       this.#asked ??= this.#askToCancel();
-      setTimeout(() => this.#abort(), limits.cancelAckMs);
+      this.#patience ??= setTimeout(() => this.#abort(), limits.cancelAckMs);
       return;
     }
     if (how === "broken") this.#brokenBy = error ?? new RbeeError("WORKER_CRASHED");

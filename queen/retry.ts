@@ -40,25 +40,33 @@ export function afterFailedAttempt(end: Extract<StreamEnd, { kind: "refused" | "
 }
 
 /** What was gone when something is to be tried again. */
-export type LostPart = "worker" | "hive";
+export type LostPart = "worker" | "hive" | "hiveStart";
 
 /** How often a task is tried again. A hive that ends takes first its workers along, then what was asked of it: two for one cause. */
-export const retriesMax: Readonly<Record<LostPart, number>> = { worker: 1, hive: 2 };
+export const retriesMax: Readonly<Record<LostPart, number>> = { worker: 1, hive: 2, hiveStart: 1 };
 
 /** Returns what an error says was gone. */
 export function lostPart(error: RbeeError): LostPart {
+  if (error.code === "HIVE_START_FAILED") return "hiveStart";
   return error.code === "CONNECTION_LOST" || error.code === "SHUTTING_DOWN" ? "hive" : "worker";
 }
 
 /** Returns the error of a task that was tried again in vain. */
 export function afterLastRetry(error: RbeeError): RbeeError {
   // The hive's word on why nothing could be started says more than that it failed twice.
-  if (lostPart(error) === "hive" || error.code === "WORKER_START_FAILED") return error;
+  if (lostPart(error) !== "worker" || error.code === "WORKER_START_FAILED") return error;
   return new RbeeError("WORKER_FAILED", {
     message: "Cannot finish: the worker died twice before its first token",
     details: error.details,
     cause: error,
   });
+}
+
+/** Returns what follows for a task that waited for a worker of a hive that is gone (`lost`), or could not be had. */
+export function afterHiveGone(error: RbeeError, lost: boolean): Verdict {
+  // A start that somebody's signal ended says nothing about the next one; the hive's own error would be the same again.
+  const killed = error.code === "HIVE_START_FAILED" && error.details.signal !== undefined;
+  return lost || killed ? { then: "retry", error } : { then: "fail", error, suspect: false };
 }
 
 /** Returns what follows for a task that waited for a worker which is gone before it had loaded. */

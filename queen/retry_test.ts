@@ -1,6 +1,8 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { type ErrorCode, RbeeError } from "../protocol/error.ts";
-import { afterFailedAttempt, afterLastRetry, afterWorkerGone, type Verdict } from "./retry.ts";
+import { afterFailedAttempt, afterHiveGone, afterLastRetry, afterWorkerGone, type Verdict } from "./retry.ts";
+import { Scheduler } from "./scheduler.ts";
+import type { Effect, SchedulerEvent } from "./scheduler_messages.ts";
 
 const code = (verdict: Verdict) => verdict.then === "wait" ? undefined : verdict.error.code;
 const refused = (code: ErrorCode) => afterFailedAttempt({ kind: "refused", error: new RbeeError(code) });
@@ -44,4 +46,26 @@ Deno.test("a load that failed fails its tasks with the hive's own error; a worke
   const crashed = { worker_id: "w", reason: "crashed", error: { ...error, code: "WORKER_OUT_OF_MEMORY" } };
   strictEqual(afterWorkerGone(crashed).then, "retry");
   strictEqual(code(afterWorkerGone({ worker_id: "w", reason: "stopped" })), "WORKER_CRASHED");
+});
+
+const killedHive = () => new RbeeError("HIVE_START_FAILED", { details: { signal: "SIGKILL" } });
+
+Deno.test("a hive that was killed while it started is worth another try, one that says why it cannot start is not", () => {
+  strictEqual(afterHiveGone(killedHive(), false).then, "retry");
+  strictEqual(afterHiveGone(new RbeeError("HIVE_START_FAILED"), false).then, "fail");
+  strictEqual(afterHiveGone(new RbeeError("CONNECTION_LOST"), true).then, "retry");
+});
+
+Deno.test("a task whose hive is killed at its start has it started once more, and fails as the hive did the second time", () => {
+  const scheduler = new Scheduler({ nodes: ["local"], loadMs: 1_000, spawnMs: 1_000, random: () => 0 });
+  const tell = (event: SchedulerEvent): Effect[] => scheduler.handle(event, 0);
+  const starts = (effects: Effect[]) => effects.filter((e) => e.type === "ensureHive").length;
+  const ends = (effects: Effect[]) => effects.flatMap((e) => e.type === "taskEnded" ? [e.error?.code] : []);
+  const demand = { model: "builtin:tiny" };
+  const wish = { id: "t1", kind: "infer", demand, waitMs: 7_000, timeoutMs: 60_000 } as const;
+  strictEqual(starts(tell({ type: "taskSubmitted", wish })), 1);
+  const first = tell({ type: "hiveFailed", node: "local", error: killedHive() });
+  deepStrictEqual([starts(first), ends(first)], [1, []]);
+  const second = tell({ type: "hiveFailed", node: "local", error: killedHive() });
+  deepStrictEqual([starts(second), ends(second)], [0, ["HIVE_START_FAILED"]]);
 });

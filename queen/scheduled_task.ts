@@ -33,7 +33,7 @@ export class Task {
   /** While running. */
   worker?: string;
   /** How often the task was tried again, by what was gone. */
-  readonly retries: Record<LostPart, number> = { worker: 0, hive: 0 };
+  readonly retries: Record<LostPart, number> = { worker: 0, hive: 0, hiveStart: 0 };
   /** Workers that were started for it. */
   spawned = 0;
   /** Why its stream will be cut, unless it ends by itself before. */

@@ -149,7 +149,9 @@ function newTaskId(): string {
  */
 export async function readDetached(task: LiveTask, out: StreamWriter, lastEventId?: string): Promise<void> {
   const { journal } = task;
-  const gone = new Promise<void>((resolve) => out.signal.addEventListener("abort", () => resolve(), { once: true }));
+  // One wait at a time: a race against a promise that lasts as long as the stream would leave a reaction for each token.
+  let wake = () => {};
+  out.signal.addEventListener("abort", () => wake(), { once: true });
   let position = lastEventId === undefined ? journal.firstEvent : journal.after(lastEventId);
   while (!out.signal.aborted) {
     if (position < journal.begin) {
@@ -161,6 +163,11 @@ export async function readDetached(task: LiveTask, out: StreamWriter, lastEventI
     position += bytes.length;
     if (bytes.length > 0) await out.write(bytes);
     else if (isClosed) return;
-    else await Promise.race([changed, gone]);
+    else {
+      const wait = Promise.withResolvers<void>();
+      wake = wait.resolve;
+      changed.then(wait.resolve);
+      await wait.promise;
+    }
   }
 }

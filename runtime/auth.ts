@@ -59,6 +59,12 @@ export function checkToken(request: Request, access: Access, policy: AuthPolicy)
   throw new RbeeError("INVALID_API_KEY");
 }
 
+/** Returns whether a request was sent with that very secret as its bearer token. */
+export function sentSecret(request: Request, secret: string): boolean {
+  const sent = bearerOf(request);
+  return sent !== undefined && sameSecret(sent, secret);
+}
+
 function bearerOf(request: Request): string | undefined {
   const header = request.headers.get("authorization");
   return header?.match(/^Bearer +(\S+) *$/)?.[1];
@@ -97,7 +103,8 @@ function hostAllowed(host: string, listen: { hostname: string; port: number }): 
 
 /**
  * Returns the token in `path` (0600), made when the file is not there. Throws `HOME_NOT_WRITABLE`.
- * An empty or foreign-readable file is replaced: a token that others could read is none.
+ * An empty or foreign-readable file is replaced: a token that others could read is none. Of two programs that start at
+ * once on a new home the first one's token counts for both: the second once left a file that the first did not accept.
  */
 export function loadOrCreateToken(path: string): string {
   const found = readToken(path);
@@ -107,11 +114,41 @@ export function loadOrCreateToken(path: string): string {
   try {
     Deno.writeTextFileSync(temporary, token + "\n", { mode: 0o600 });
     Deno.chmodSync(temporary, 0o600);
-    Deno.renameSync(temporary, path);
+    return publishToken(temporary, path) ? token : readToken(path) ?? replaceToken(temporary, path, token);
   } catch (cause) {
     throw new RbeeError("HOME_NOT_WRITABLE", { message: `Cannot write ${path}: no token file`, cause });
+  } finally {
+    removeIfThere(temporary);
   }
+}
+
+/**
+ * Gives a written file its name; false when that name is taken. A link, for it does both in one step: a file made under
+ * its own name would be seen empty by whoever looks before it is written.
+ */
+function publishToken(temporary: string, path: string): boolean {
+  try {
+    Deno.linkSync(temporary, path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return false;
+    if (!(error instanceof Deno.errors.NotSupported || error instanceof Deno.errors.PermissionDenied)) throw error;
+    Deno.renameSync(temporary, path); // a file system without links
+    return true;
+  }
+}
+
+function replaceToken(temporary: string, path: string, token: string): string {
+  Deno.renameSync(temporary, path);
   return token;
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch {
+    // renamed to its place, or never written
+  }
 }
 
 /** Returns the token in a file; undefined when there is none, or others than its owner may read it. */

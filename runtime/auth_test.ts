@@ -63,3 +63,23 @@ Deno.test("a worker's key follows from its hive's token and its id, and a token'
   assert.notEqual(workerKey("t", "worker-1"), workerKey("t", "worker-2"));
   assert.match(tokenName("secret"), /^token:[0-9a-f]{6}$/);
 });
+
+Deno.test("of two programs that make a token at once, both use the first one's", () => {
+  const folder = Deno.makeTempDirSync();
+  const path = `${folder}/queen.token`;
+  const look = Deno.statSync;
+  try {
+    // the other one writes its token just after ours has looked and found none
+    Deno.statSync = (file) => {
+      Deno.statSync = look;
+      Deno.writeTextFileSync(path, "the first one's\n", { mode: 0o600 });
+      throw new Deno.errors.NotFound(String(file));
+    };
+    assert.equal(loadOrCreateToken(path), "the first one's");
+    assert.equal(readToken(path), "the first one's");
+    assert.deepEqual([...Deno.readDirSync(folder)].map((entry) => entry.name), ["queen.token"]);
+  } finally {
+    Deno.statSync = look;
+    Deno.removeSync(folder, { recursive: true });
+  }
+});

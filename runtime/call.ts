@@ -95,14 +95,21 @@ async function connect<R extends Route>(
     try {
       return await send(peer, route, options);
     } catch (error) {
-      if (options.signal.aborted) throw deadline.aborted ? tooSlow(peer, error) : options.signal.reason;
+      if (options.signal.aborted) throw endOf(peer, options.signal, deadline);
       if (!isRefused(error)) throw lost(peer, error);
       if (attempt >= attempts) throw unreachable(peer, attempt, error);
       const waitMs = limits.connectBackoffMs[attempt];
       options.onRetry?.(attempt + 1, waitMs);
-      await sleep(waitMs, options.signal);
+      await sleep(waitMs, options.signal).catch(() => {
+        throw endOf(peer, options.signal, deadline); // a bare DOMException would be shown as INTERNAL_ERROR
+      });
     }
   }
+}
+
+/** Returns what an aborted call ends with: the deadline's own error, or the reason of whoever canceled. */
+function endOf(peer: Peer, signal: AbortSignal, deadline: AbortSignal): unknown {
+  return deadline.aborted ? tooSlow(peer, deadline.reason) : signal.reason;
 }
 
 function send<R extends Route>(peer: Peer, route: R, options: CallOptions<R> & { signal: AbortSignal }) {
@@ -173,18 +180,36 @@ async function readJson(peer: Peer, response: Response, signal: AbortSignal): Pr
   const announced = Number(response.headers.get("content-length") ?? 0);
   if (announced > limits.answerBytesMax) {
     await response.body?.cancel();
-    throw new RbeeError("INVALID_RESPONSE", { message: `Cannot read the answer of ${peer.program}: it is too large` });
+    throw answerTooLarge(peer);
   }
   try {
-    const text = await new Response(response.body && abortable(response.body, signal)).text();
+    const text = response.body ? await readText(peer, abortable(response.body, signal)) : "";
     return text === "" ? {} : JSON.parse(text);
   } catch (error) {
     if (signal.aborted) throw tooSlow(peer, error);
+    if (error instanceof RbeeError) throw error;
     if (!response.ok) return undefined; // a proxy's HTML page: the status says enough
     throw error instanceof SyntaxError
       ? new RbeeError("INVALID_RESPONSE", { message: `Cannot read the answer of ${peer.program}: it is no JSON` })
       : lost(peer, error);
   }
+}
+
+/** Returns a body's text. Counts while it reads: an answer in chunks announces no length, and may have no end. */
+async function readText(peer: Peer, body: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  for await (const piece of body) {
+    bytes += piece.length;
+    if (bytes > limits.answerBytesMax) throw answerTooLarge(peer); // leaving the loop cancels the body
+    text += decoder.decode(piece, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+function answerTooLarge(peer: Peer): RbeeError {
+  return new RbeeError("INVALID_RESPONSE", { message: `Cannot read the answer of ${peer.program}: it is too large` });
 }
 
 /** Whether nothing was sent, so that sending again is safe. Texts of Deno's fetch (hyper): "client error (Connect)". */

@@ -115,3 +115,44 @@ Deno.test("a stream ends with its signal also long after it began, when garbage 
     }, /stopped/);
   });
 });
+
+Deno.test("a deadline between two attempts is CONNECTION_TIMEOUT; a caller's own reason stays its own", async () => {
+  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const { port } = listener.addr as Deno.NetAddr;
+  listener.close();
+  const peer = { program: "p", base: `http://127.0.0.1:${port}` };
+  const error = await code(call(peer, route, { body: {}, deadlineMs: 100 }));
+  assert.equal(error.code, "CONNECTION_TIMEOUT");
+  assert.match(error.message, /did not answer/);
+  const mine = new AbortController();
+  const reason = new Error("mine");
+  const canceled = call(peer, route, { body: {}, signal: mine.signal, onRetry: () => mine.abort(reason) });
+  await assert.rejects(canceled, reason);
+});
+
+Deno.test("an answer in chunks is cut at its bound, and its sender learns of it", async () => {
+  const left = Promise.withResolvers<void>();
+  const piece = new Uint8Array(1024 * 1024).fill(0x20);
+  let sent = 0;
+  const endless = () =>
+    new ReadableStream<Uint8Array>({
+      pull: (controller) => ++sent > 64 ? controller.close() : controller.enqueue(piece),
+      cancel: () => left.resolve(),
+    });
+  await withServer(() => new Response(endless()), async (base) => {
+    const error = await code(call({ program: "p", base }, route, { body: {} }));
+    assert.equal(error.code, "INVALID_RESPONSE");
+    assert.match(error.message, /too large/);
+    await left.promise;
+    assert.ok(sent < 64);
+  });
+});
+
+Deno.test("an answer whose letters are split between pieces is read whole", async () => {
+  const bytes = new TextEncoder().encode(JSON.stringify({ n: 1, text: "é🐝" }));
+  const single = { ...route, answer: z.object({ n: z.number(), text: z.string() }) };
+  const body = () => ReadableStream.from(Array.from(bytes, (byte) => new Uint8Array([byte])));
+  await withServer(() => new Response(body()), async (base) => {
+    assert.deepEqual(await call({ program: "p", base }, single, { body: {} }), { n: 1, text: "é🐝" });
+  });
+});

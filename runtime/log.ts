@@ -5,8 +5,8 @@
  * @module
  */
 import { configureSync, getLogger, type Logger, type LogRecord } from "@logtape/logtape";
-import { limits } from "../protocol/limits.ts";
 import { LogFile } from "./log_file.ts";
+import { logLine } from "./log_line.ts";
 
 /** How much is written. */
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -64,15 +64,15 @@ export function openLog(options: LogOptions): Log {
   const sink = (record: LogRecord) => {
     const text = redact(record.message.map(String).join(""));
     const fields = plain("", record.properties) as LogFields;
-    const line = JSON.stringify({
+    const line = logLine({
       time: new Date(record.timestamp).toISOString(),
       level: record.level === "warning" ? "warn" : record.level,
       program: options.program,
       message: text,
       ...fields,
-    }).slice(0, limits.logLineBytesMax) + "\n";
-    file?.write(encoder.encode(line));
-    if (options.stderr) writeStderr(encoder.encode(tty ? `[${options.program}] ${human(text, fields)}\n` : line));
+    });
+    file?.write(line);
+    if (options.stderr) writeStderr(tty ? encoder.encode(`[${options.program}] ${human(text, fields)}\n`) : line);
   };
   configureSync({
     reset: true,

@@ -20,15 +20,22 @@ export function isAlive(pid: number): boolean {
   return stat === undefined || !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
 }
 
+const programFiles = { "queen-rbee": "queen", "rbee-hive": "hive" } as const;
+
+/** Returns whether a command line, its words ended by NUL, is that program's. */
+export function namesProgram(commandLine: string, program: keyof typeof programFiles): boolean {
+  // A shell that found it through PATH passes its bare name, and from source its path is often a relative one.
+  const name = new RegExp(`(^|/)(${program}|${programFiles[program]}/main\\.ts)$`);
+  return commandLine.split("\0").some((word) => name.test(word));
+}
+
 /**
  * Returns whether the process runs that program: numbers are given anew after a restart of the machine. Undefined where
- * the system does not say (not Linux).
+ * the system does not say (not Linux). Needs no permission but libc's, so the queen may ask as well.
  */
-export function runsProgram(pid: number, program: "queen-rbee" | "rbee-hive"): boolean | undefined {
-  const text = readKernelFile(`/proc/${pid}/cmdline`);
-  if (text === undefined) return isAlive(pid) ? undefined : false;
-  const folder = program === "queen-rbee" ? "queen" : "hive";
-  return text.split("\0").some((word) => word.endsWith(`/${program}`) || word.endsWith(`/${folder}/main.ts`));
+export function runsProgram(pid: number, program: keyof typeof programFiles): boolean | undefined {
+  if (Deno.build.os !== "linux") return undefined;
+  return namesProgram(readKernelFile(`/proc/${pid}/cmdline`) ?? "", program); // no such file: no such process
 }
 
 /** Asks a process to end (SIGTERM) or ends it (SIGKILL). Returns whether it was there. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { endProcess, isAlive, runsProgram } from "./other_process.ts";
+import { endProcess, isAlive, namesProgram, runsProgram } from "./other_process.ts";
 
 Deno.test("a process is alive until it has ended, and its zombie is not", async () => {
   assert.ok(isAlive(Deno.pid));
@@ -16,6 +16,17 @@ Deno.test("a process is alive until it has ended, and its zombie is not", async 
   assert.equal(endProcess(zombies.pid, "SIGTERM"), false);
 });
 
-Deno.test("a test runner is no queen", () => {
+Deno.test("a program is known by its command line, however it was started", () => {
+  const names = (words: string) => namesProgram(words.replaceAll(" ", "\0"), "rbee-hive");
+  for (const words of ["/opt/rbee/rbee-hive daemon", "rbee-hive daemon ", "deno run -P=hive hive/main.ts daemon"]) {
+    assert.equal(names(words), true, words);
+  }
+  for (const words of ["queen-rbee daemon", "/opt/not-rbee-hive", "vi rbee-hive.log", "deno run behive/main.ts", ""]) {
+    assert.equal(names(words), false, words);
+  }
+});
+
+Deno.test("a test runner is no queen, and a process that is not there is none", () => {
   assert.notEqual(runsProgram(Deno.pid, "queen-rbee"), true);
+  assert.notEqual(runsProgram(2 ** 22 + 1, "queen-rbee"), true); // above the largest number that Linux gives
 });

@@ -23,7 +23,7 @@ export interface ProgramOptions {
   onError: (error: RbeeError) => number;
   /** How long disposal may take before the process leaves all the same. */
   disposeMs?: number;
-  /** Told of a fault that nobody caught; the program goes on. */
+  /** Told of a fault that nobody caught; the program goes on. Without it an exception in a callback ends the program. */
   onFault?: (fault: unknown) => void;
 }
 
@@ -38,10 +38,8 @@ export async function runProgram(
   const root = new AbortController();
   const deferred: (() => void | Promise<void>)[] = [];
   listenToSignals(root);
-  globalThis.addEventListener("unhandledrejection", (event) => {
-    event.preventDefault();
-    options.onFault?.(event.reason);
-  });
+  const faulted = Promise.withResolvers<never>();
+  listenToFaults(options, faulted.reject);
   const program: Program = {
     signal: root.signal,
     end: (reason) => root.abort(reason),
@@ -53,7 +51,7 @@ export async function runProgram(
   };
   let code: number;
   try {
-    code = await main(program);
+    code = await Promise.race([main(program), faulted.promise]);
   } catch (thrown) {
     code = options.onError(toRbeeError(thrown));
   }
@@ -67,6 +65,22 @@ export class SignalReceived extends Error {
   constructor(readonly signalName: "SIGINT" | "SIGTERM" | "SIGHUP") {
     super(`received ${signalName}`);
   }
+}
+
+/**
+ * Tells `onFault` of what nobody caught. An exception in a timer's or a listener's callback is an `error` event, not a
+ * rejection: unheard, Deno ends the process at once, children and files are left behind, and no log says why.
+ */
+function listenToFaults(options: ProgramOptions, end: (fault: unknown) => void): void {
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    options.onFault?.(event.reason);
+  });
+  globalThis.addEventListener("error", (event) => {
+    event.preventDefault();
+    if (options.onFault) options.onFault(event.error);
+    else end(event.error); // nobody to tell: the program must not wait for what that callback would have done
+  });
 }
 
 function listenToSignals(root: AbortController): void {

@@ -6,19 +6,35 @@
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 
-/** Returns the parsed JSON body; an empty one counts as `{}`. Throws `PAYLOAD_TOO_LARGE`, `INVALID_REQUEST`, `TIMEOUT`. */
-export async function readBody(request: Request, bytesMax: number = limits.requestBodyBytesMax): Promise<unknown> {
+/** The bounds of one body; those of `limits` when absent. */
+export interface BodyBounds {
+  bytesMax?: number;
+  /** Until the whole body is there. */
+  readMs?: number;
+}
+
+/**
+ * Returns the parsed JSON body; an empty one counts as `{}`. Throws `PAYLOAD_TOO_LARGE`, `TIMEOUT` when it is not
+ * complete in time, `INVALID_REQUEST` when it is no JSON or ends before the length that was announced.
+ */
+export async function readBody(request: Request, bounds: BodyBounds = {}): Promise<unknown> {
+  const bytesMax = bounds.bytesMax ?? limits.requestBodyBytesMax;
   const announced = Number(request.headers.get("content-length") ?? 0);
   if (announced > bytesMax) throw await tooLarge(request, bytesMax);
   const pieces: Uint8Array[] = [];
   let bytes = 0;
+  let late = false;
   const reader = request.body?.getReader();
-  const timer = setTimeout(() => reader?.cancel(new RbeeError("TIMEOUT")), limits.requestBodyReadMs);
+  const leave = () => reader?.cancel().catch(() => {}); // broken already: nobody is left to tell
+  const timer = setTimeout(() => {
+    late = true;
+    leave();
+  }, bounds.readMs ?? limits.requestBodyReadMs);
   try {
     for (let step = await reader?.read(); step && !step.done; step = await reader?.read()) {
       bytes += step.value.length;
       if (bytes > bytesMax) {
-        await reader?.cancel();
+        await leave();
         throw await tooLarge(request, bytesMax);
       }
       pieces.push(step.value);
@@ -26,6 +42,9 @@ export async function readBody(request: Request, bytesMax: number = limits.reque
   } finally {
     clearTimeout(timer);
   }
+  // Canceling ends the loop as a complete body does: half a request was carried out, and an empty one as `{}`.
+  if (late) throw new RbeeError("TIMEOUT", { message: "Cannot read the body: it did not arrive in time" });
+  if (bytes < announced) throw cutShort(bytes, announced);
   return bytes === 0 ? {} : parseJson(pieces, bytes);
 }
 
@@ -45,6 +64,15 @@ function parseJson(pieces: Uint8Array[], bytes: number): unknown {
       details: { errors: [{ field: "body", constraint: "json", message: "body: not valid JSON" }] },
     });
   }
+}
+
+/** What a client that went away has sent may be valid JSON by chance, but is not what it meant. */
+function cutShort(bytes: number, announced: number): RbeeError {
+  const message = `Cannot read the body: it ended after ${bytes} of ${announced} bytes`;
+  return new RbeeError("INVALID_REQUEST", {
+    message,
+    details: { errors: [{ field: "body", constraint: "length", message: "body: not complete" }] },
+  });
 }
 
 function tooLarge(request: Request, bytesMax: number): Promise<RbeeError> {

@@ -10,7 +10,7 @@ import { RbeeError, toErrorBody } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import { type AnswerOf, type BodyOf, headers, type QueryOf, type Route } from "../protocol/routes.ts";
 import { parse } from "../protocol/validation.ts";
-import { type AuthPolicy, checkHostAndOrigin, checkToken } from "./auth.ts";
+import { type AuthPolicy, checkHostAndOrigin, checkToken, sentSecret } from "./auth.ts";
 import { eventStream, type EventStreamOptions, type OpenStream, type StreamWriter } from "./event_stream.ts";
 import type { Log } from "./log.ts";
 import { counter } from "./metrics.ts";
@@ -27,6 +27,8 @@ export interface Context {
   readonly correlationId: string;
   /** The id of the last event that a reader which comes back has seen. */
   readonly lastEventId?: string;
+  /** Returns whether the caller sent that very secret as its bearer token; so no handler holds what it was sent. */
+  sent(secret: string): boolean;
   /** Returns a streamed answer; the handler returns it as its own. */
   stream(produce: (out: StreamWriter) => Promise<void>, options?: Omit<EventStreamOptions, "open">): Response;
 }
@@ -194,6 +196,8 @@ async function answer(
     checkHostAndOrigin(request, state.listen);
     checkToken(request, one.route.access, options.auth);
     checkVersion(one.route, request, options.program);
+    // before the handler: a task that was made for a stream which is then refused would run for nobody
+    if (one.route.stream && state.open.size >= limits.streamsOpenMax) throw new RbeeError("TOO_MANY_REQUESTS");
     const query = one.route.query &&
       parse(one.route.query, Object.fromEntries(new URL(request.url).searchParams), "the query");
     const body = one.route.body && parse(one.route.body, await readBody(request), "the request");
@@ -202,6 +206,7 @@ async function answer(
       stopping: state.stopping,
       correlationId,
       lastEventId: request.headers.get("last-event-id") ?? undefined,
+      sent: (secret) => sentSecret(request, secret),
       stream: (produce, more) => eventStream(produce, { keepAlive: true, ...more, open: state.open }),
     };
     const result = await one.handler({ body, query, params, context } as Input<Route>);

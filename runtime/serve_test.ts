@@ -3,6 +3,7 @@ import * as z from "zod";
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Route } from "../protocol/routes.ts";
+import type { OpenStream } from "./event_stream.ts";
 import type { Log } from "./log.ts";
 import { endpoint, makeHandler, serve } from "./serve.ts";
 
@@ -120,4 +121,49 @@ Deno.test("a client that leaves aborts the stream's signal; a stopping server cu
   while (open < 2) await new Promise((resolve) => setTimeout(resolve, 5));
   await server.stop(50);
   assert.equal(await text, "data: 1\n\n");
+});
+
+Deno.test("streams that are open are bounded: one more is refused before its handler runs, other routes answer", async () => {
+  const open = new Set<OpenStream>();
+  let begun = 0;
+  const streams = makeHandler({
+    program: "test",
+    auth,
+    log: quiet,
+    endpoints: [
+      ...endpoints,
+      endpoint(stream, ({ context }) => {
+        begun++;
+        return context.stream(() => Promise.resolve());
+      }),
+    ],
+  }, { stopping: new AbortController().signal, open, listen: { hostname: "127.0.0.1", port: 80 } });
+  const get = () => streams(new Request("http://127.0.0.1/v1/stream", { headers: { host: "127.0.0.1" } }));
+  while (open.size < limits.streamsOpenMax) open.add({ cut() {} });
+  await refused(await get(), 429, "TOO_MANY_REQUESTS");
+  assert.equal(begun, 0);
+  const other = new Request("http://127.0.0.1/v1/echo/x", {
+    method: "POST",
+    body: '{"n":1}',
+    headers: { ...good, host: "127.0.0.1" },
+  });
+  assert.equal((await (await streams(other)).json()).n, 1);
+  open.clear();
+  assert.equal((await get()).status, 200);
+});
+
+Deno.test("a handler may ask whether its caller sent a secret, and learns nothing else of what was sent", async () => {
+  const asks = makeHandler({
+    program: "test",
+    auth,
+    log: quiet,
+    endpoints: [endpoint(fails, ({ context }) => ({ its: context.sent("its-own"), none: context.sent("") }))],
+  }, { stopping: new AbortController().signal, open: new Set(), listen: { hostname: "127.0.0.1", port: 80 } });
+  const get = async (headers: Record<string, string>) =>
+    await (await asks(
+      new Request("http://127.0.0.1/v1/fails", { headers: { host: "127.0.0.1", ...headers } }),
+    )).json();
+  assert.deepEqual(await get({ authorization: "Bearer its-own" }), { its: true, none: false });
+  assert.deepEqual(await get({ authorization: "Bearer another" }), { its: false, none: false });
+  assert.deepEqual(await get({}), { its: false, none: false });
 });

@@ -58,7 +58,9 @@ async function infer(parts: ServerParts, request: InferenceRequest, context: Con
   const admitted = admit(request, id, { ...parts, log: parts.log.with({ correlation_id: context.correlationId }) });
   if (!request.stream) {
     // the client may leave before the answer: only then does this signal abort while we still work
-    context.signal.addEventListener("abort", () => admitted.running.end("client-left"), { once: true });
+    const left = () => admitted.running.end("client-left");
+    context.signal.addEventListener("abort", left, { once: true });
+    if (context.signal.aborted) left(); // it left before we listened: that signal never fires again
     const pieces: string[] = [];
     const end = await generate(admitted, (text) => void pieces.push(text));
     return { ...end, request_id: id, text: pieces.join("") };

@@ -3,7 +3,16 @@ import { workerRoutes } from "../protocol/worker_routes.ts";
 import { progressEvent } from "../protocol/progress.ts";
 import type { ParsedEvent } from "../protocol/sse.ts";
 import { type WorkerStatus, workerStatus } from "../protocol/worker.ts";
+import type { Log } from "../runtime/log.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import { Measures } from "./measures.ts";
+import { Requests } from "./requests.ts";
+import { type ServerParts, workerEndpoints } from "./server.ts";
+import { Slots } from "./slots.ts";
 import { startWorker } from "./testdata/running_worker.ts";
+import { type Script, ScriptedEngine } from "./testdata/scripted_engine.ts";
+
+const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, with: () => quiet };
 
 const infer = "POST /v1/inference";
 
@@ -138,3 +147,24 @@ Deno.test("metrics count tokens, requests by their end, times and slots", async 
     1,
   ]);
 });
+
+Deno.test("a client that left before anybody listened for it ends its request, and frees the slot", async () => {
+  const { parts, lifecycle } = await loadedParts({ endless: true });
+  const infers = workerEndpoints(parts).find(({ route }) => route === workerRoutes.inference)!;
+  const body = workerRoutes.inference.body.parse({ prompt: "hi", stream: false, max_tokens: 900 });
+  const context = { signal: AbortSignal.abort(), correlationId: "c" };
+  const input = { body, query: {}, params: {}, context } as unknown as Parameters<typeof infers.handler>[0];
+  await assert.rejects(async () => await infers.handler(input), { code: "REQUEST_CANCELED" });
+  assert.equal(lifecycle.slotsBusy, 0);
+});
+
+/** Returns what the endpoints work on, its model loaded; without a server, for what no client can time. */
+async function loadedParts(script: Script): Promise<{ parts: ServerParts; lifecycle: Lifecycle }> {
+  const lifecycle = new Lifecycle({ workerId: "worker-test", slotsTotal: 1 });
+  const load = { modelPath: "tiny.gguf", backend: "cpu" as const, device: 0, slots: 1, onProgress() {}, onLog() {} };
+  const model = await new ScriptedEngine(script).load({ ...load, signal: new AbortController().signal });
+  lifecycle.loaded(model.facts);
+  const own = { slots: new Slots(lifecycle), requests: new Requests(), measures: new Measures(), log: quiet };
+  const told = { modelRef: "builtin:tiny", url: () => "", shutDown() {}, onEventsLeft() {} };
+  return { parts: { lifecycle, ...own, ...told, model: () => model }, lifecycle };
+}

@@ -5,7 +5,7 @@ import { TINY_BYTES, tinyGguf } from "../../native/tiny.ts";
 import type { WorkerGone } from "../../protocol/hive_routes.ts";
 import type { WorkerRecord } from "../../protocol/worker.ts";
 import { parseText } from "../../protocol/sse.ts";
-import { newToken } from "../../runtime/auth.ts";
+import { homeId, newToken } from "../../runtime/auth.ts";
 import type { Peer } from "../../runtime/call.ts";
 import type { Log } from "../../runtime/log.ts";
 import { fromFileUrl } from "../../runtime/path.ts";
@@ -28,7 +28,6 @@ export interface BenchOptions {
   readyMs?: number;
   loadMs?: number;
   healthMs?: number;
-  healthTimeoutMs?: number;
   drainMs?: number;
 }
 
@@ -102,13 +101,13 @@ export async function makeBench(options: BenchOptions = {}): Promise<Bench> {
     readyMs: options.readyMs ?? 10_000,
     drainMs: options.drainMs ?? 2_000,
     termGraceMs: 700,
-    healthTimeoutMs: options.healthTimeoutMs,
     events,
     log: quiet,
     onCalibration: (name, threads) => calibrations.push([name, threads]),
     oomKills: () => undefined,
   });
-  const parts = { pool, models, machine, events, lease: new Lease({ leased: true }), logs: folder, shutDown() {} };
+  const lease = new Lease({ leased: true });
+  const parts = { pool, models, machine, events, lease, homeId: homeId(token), logs: folder, shutDown() {} };
   const server = serve({
     program: "rbee-hive",
     endpoints: hiveEndpoints(parts),

@@ -53,6 +53,7 @@ export class BenchQueen implements AsyncDisposable {
       portFallback: true,
       queenId: "queen-1",
       hostname: "here",
+      isHive: () => true, // the stand-in lives in the test's own process
       log: noLog,
       onEvent,
     });

@@ -10,7 +10,7 @@ import { hiveRoutes, type HiveStatus } from "../../protocol/hive_routes.ts";
 import { workerRoutes } from "../../protocol/worker_routes.ts";
 import { encodeJsonEvent } from "../../protocol/sse.ts";
 import type { SpawnWorker, WorkerRecord } from "../../protocol/worker.ts";
-import { workerKey } from "../../runtime/auth.ts";
+import { homeId, workerKey } from "../../runtime/auth.ts";
 import type { StreamWriter } from "../../runtime/event_stream.ts";
 import type { Log } from "../../runtime/log.ts";
 import { endpoint, serve, type Server } from "../../runtime/serve.ts";
@@ -28,6 +28,8 @@ export interface StandInOptions {
   /** Makes the lease belong to somebody else. */
   readonly leasedTo?: string;
   readonly version?: string;
+  /** Shows another home than its token's: a stranger on a port that was once our hive's. */
+  readonly homeId?: string;
   readonly slots?: number;
 }
 
@@ -87,10 +89,11 @@ export class StandInHive implements AsyncDisposable {
 
   #hiveEndpoints() {
     const { leasedTo, version } = this.#options;
+    const home_id = this.#options.homeId ?? homeId(this.token);
     return [
       endpoint(
         hiveRoutes.health,
-        () => ({ status: "alive" as const, version: version ?? VERSION, api_version: "v1" as const }),
+        () => ({ status: "alive" as const, version: version ?? VERSION, api_version: "v1" as const, home_id }),
       ),
       endpoint(hiveRoutes.lease, () => {
         if (leasedTo) throw new RbeeError("HIVE_LEASED", { details: { host: leasedTo } });

@@ -134,7 +134,7 @@ export const samples: Record<string, Record<string, Sample>> = {
     shutdown: accepted,
   },
   hive: {
-    health: { answer: { status: "alive", version: "0.1.0", api_version: "v1" } },
+    health: { answer: { status: "alive", version: "0.1.0", api_version: "v1", home_id: "0123456789abcdef" } },
     spawnWorker: {
       body: { model_ref: "builtin:tiny", backend: "cpu", device: 0 },
       bad: [{}, { model_ref: "x", backend: "tpu" }, { model_ref: "x", device: -1 }, { model_ref: "x", slots: 0 }, {

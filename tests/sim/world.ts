@@ -121,7 +121,10 @@ export class World {
     if (!hive.isUp && this.#random.chance(this.#faults.hiveSilentAtStart)) return; // nothing is ever heard of it
     this.#later(20, 600, () => {
       if (!hive.isUp && this.#random.chance(this.#faults.hiveFails)) {
-        return this.#tell({ type: "hiveFailed", node: hive.node, error: new RbeeError("HIVE_START_FAILED") });
+        // Every other one was killed, which is worth another try.
+        const details = this.#random.chance(0.5) ? { signal: "SIGKILL" } : {};
+        const error = new RbeeError("HIVE_START_FAILED", { details });
+        return this.#tell({ type: "hiveFailed", node: hive.node, error });
       }
       if (!hive.isUp) hive.upSince = this.#clock.now;
       hive.isUp = true;

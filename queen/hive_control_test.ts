@@ -1,0 +1,74 @@
+import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { publishRunning } from "../runtime/running.ts";
+import { VERSION } from "../runtime/version.ts";
+import { HiveControl, type HiveControlOptions } from "./hive_control.ts";
+import type { SchedulerEvent } from "./scheduler_messages.ts";
+import { noLog, StandInHive } from "./testdata/stand_in.ts";
+
+// The client of `fetch` keeps connections for the next request; they are nobody's leak.
+const relaxed = { sanitizeResources: false, sanitizeOps: false };
+
+/** Returns what the scheduler hears, in codes, of a queen who finds this address in hive.json and can start no hive. */
+async function heard(
+  url: string,
+  token: string,
+  isHive?: HiveControlOptions["isHive"],
+): Promise<string[]> {
+  const home = await Deno.makeTempDir({ prefix: "rbee-hive-control-" });
+  const hiveFile = `${home}/hive.json`;
+  const running = publishRunning(hiveFile, { pid: Deno.pid, url, version: VERSION, started_unix: 0 });
+  const events: SchedulerEvent[] = [];
+  const names = { node: "local", queenId: "queen-1", hostname: "here" };
+  const control = new HiveControl({
+    ...{ ...names, hiveFile, token, isHive, handOverToken: false, portFallback: true, log: noLog },
+    home: `${home}/missing`, // no process can be started in it
+    onEvent: (event) => events.push(event),
+  });
+  try {
+    await control.ensure();
+    return events.map((event) => event.type === "hiveFailed" ? event.error.code : event.type);
+  } finally {
+    await control.end();
+    running[Symbol.dispose]();
+    await Deno.remove(home, { recursive: true });
+  }
+}
+
+/** A server on a hive's port that says what it is asked to, and writes down who sent it a token. */
+function listener(health: Record<string, unknown>) {
+  const authorized: string[] = [];
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
+    if (request.headers.has("authorization")) authorized.push(new URL(request.url).pathname);
+    return Response.json({ status: "alive", version: VERSION, api_version: "v1", ...health });
+  });
+  return { authorized, url: `http://127.0.0.1:${server.addr.port}`, [Symbol.asyncDispose]: () => server.shutdown() };
+}
+
+Deno.test("the hive that shows our home is adopted", relaxed, async () => {
+  await using hive = new StandInHive();
+  strictEqual((await heard(hive.server.url, hive.token, () => true))[0], "hiveConnected");
+});
+
+Deno.test("whoever has taken a hive's port is never sent our token, whatever it says of itself", relaxed, async () => {
+  for (const health of [{}, { home_id: "0123456789abcdef" }, { home_id: "0123456789abcdef", version: "9.9.9" }]) {
+    await using stranger = listener(health);
+    // Nobody knows what the process is (not Linux), so its answer alone must show it.
+    deepStrictEqual(await heard(stranger.url, "c".repeat(64), () => undefined), ["HIVE_START_FAILED"]);
+    deepStrictEqual(stranger.authorized, []);
+  }
+});
+
+Deno.test(
+  "a hive.json whose process is another program now is no hive, and nothing is sent there",
+  relaxed,
+  async () => {
+    await using hive = new StandInHive();
+    deepStrictEqual(await heard(hive.server.url, hive.token), ["HIVE_START_FAILED"]); // this test's own process
+    strictEqual(hive.leases, 0);
+  },
+);
+
+Deno.test("a hive of another home is none of ours, also when its version differs", relaxed, async () => {
+  await using hive = new StandInHive({ homeId: "0123456789abcdef", version: "9.9.9" });
+  deepStrictEqual(await heard(hive.server.url, hive.token, () => true), ["HIVE_START_FAILED"]);
+});
