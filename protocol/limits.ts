@@ -67,6 +67,13 @@ export const limits = Object.freeze({
   queenStartMs: 30_000,
   queenProbeMs: 2_000,
 
+  // SSH: a dead link is noticed after about 13 s
+  sshConnectTimeoutMs: 10_000,
+  sshKeepAliveMs: 5_000,
+  sshKeepAlivesLostMax: 2,
+  /** A whole connection test; the caller's deadline (`callTimeoutMs`) is later, so that the reason still arrives. */
+  sshTestMs: 25_000,
+
   // lease
   leaseRenewMs: 5_000,
   leaseMs: 15_000,
@@ -204,6 +211,7 @@ function checkRelations(): void {
     [limits.busyNarrationMs.reduce((a, b) => a + b) <= limits.waitForSlotMs, "the wait must cover its narration"],
     [limits.connectBackoffMs.length === limits.connectAttempts, "one back-off for each attempt"],
     [ports.workerStart > ports.queen && ports.workerEnd > ports.workerStart, "workers' ports lie above the queen's"],
+    [limits.sshTestMs < limits.callTimeoutMs, "an SSH test must end before its caller gives up"],
     [limits.hiveSilentMs > 3 * limits.keepAliveCommentMs, "a hive must not seem silent between two comments"],
     [limits.streamsOpenMax >= limits.queueTasksMax, "each task that waits may have its reader"],
     [limits.streamBufferBytesMax < limits.requestBodyBytesMax, "a stream's buffer is the smaller one"],

@@ -4,6 +4,7 @@
  * @module
  */
 import * as z from "zod";
+import { limits, ports } from "./limits.ts";
 
 /** How a model is computed. */
 export const backendNames = ["cpu", "cuda", "metal", "vulkan", "rocm"] as const;
@@ -73,3 +74,63 @@ export const node = z.object({
 
 /** A machine and how to reach it. */
 export type Node = z.infer<typeof node>;
+
+const textOf = (max: number) => z.string().min(1).max(max);
+const port = z.number().int().min(1).max(65_535);
+
+/** What a person can say about a machine that is reached by SSH; the queen checks each text before it is used. */
+const beehiveFields = {
+  ssh_host: textOf(253),
+  ssh_user: textOf(limits.nameCharsMax),
+  /** 22 leaves the port to the user's ssh configuration. */
+  ssh_port: port,
+  /** Absolute, on this machine; null leaves it to ssh's configuration and agent. */
+  ssh_key_path: textOf(1_024).nullable(),
+  git_repo_url: textOf(1_024).nullable(),
+  git_branch: textOf(200).nullable(),
+  /** On the node; `~` is that user's home there. */
+  install_path: textOf(1_024),
+  hive_port: port,
+  worker_port_start: port,
+  worker_port_end: port,
+};
+
+/** Schema of a machine to be registered. */
+export const newBeehive = z.strictObject({
+  ...beehiveFields,
+  node_name: nodeName,
+  ssh_port: port.default(22),
+  ssh_key_path: beehiveFields.ssh_key_path.default(null),
+  git_repo_url: beehiveFields.git_repo_url.default(null),
+  git_branch: beehiveFields.git_branch.default("main"),
+  install_path: beehiveFields.install_path.default("~/rbee"),
+  hive_port: port.default(ports.hive),
+  worker_port_start: port.default(ports.workerStart),
+  worker_port_end: port.default(ports.workerEnd),
+});
+
+/** A machine to be registered, with every default filled in. */
+export type NewBeehive = z.output<typeof newBeehive>;
+
+/** Schema of a change: what is absent stays. */
+export const beehiveChange = z.strictObject(beehiveFields).partial().extend({ node_name: nodeName });
+
+/** A change of a registered machine. */
+export type BeehiveChange = z.output<typeof beehiveChange>;
+
+/** Schema of a registered machine as lists show it. */
+export const beehive = node.extend({
+  ssh_host: z.string(),
+  ssh_port: z.number().int(),
+  ssh_user: z.string(),
+  ssh_key_path: z.string().nullable(),
+  git_repo_url: z.string().nullable(),
+  git_branch: z.string().nullable(),
+  install_path: z.string(),
+  platform: z.string().nullable(),
+  worker_port_start: z.number().int().nullable(),
+  worker_port_end: z.number().int().nullable(),
+});
+
+/** A registered machine. */
+export type Beehive = z.infer<typeof beehive>;

@@ -6,13 +6,15 @@
 import * as z from "zod";
 import { inferenceAnswer } from "./inference.ts";
 import { limits } from "./limits.ts";
-import { machine, node, nodeName } from "./node.ts";
+import { beehive, beehiveChange, machine, newBeehive, node, nodeName } from "./node.ts";
 import { route } from "./routes.ts";
 import { startWorker, submitTask, taskAccepted } from "./task.ts";
 import { shutdownAccepted, workerRecord } from "./worker.ts";
 
 const daemonHealth = z.object({ status: z.literal("ok"), version: z.string() });
 const done = z.object({ success: z.literal(true), message: z.string() });
+const nodeAnswer = done.extend({ node_name: z.string() });
+const namedNode = z.strictObject({ node_name: nodeName });
 const listedWorker = workerRecord.extend({ worker_id: z.string(), node: z.string() });
 
 /** The queen's endpoints. */
@@ -56,6 +58,42 @@ export const queenRoutes = Object.freeze({
         node.extend({ machine: machine.nullable(), hive_url: z.string().nullable(), workers: z.number() }),
       ),
     }),
+  }),
+  /** Tests the login first; the row is durable before the answer goes out. */
+  addBeehive: route({
+    method: "POST",
+    path: "/v2/registry/beehives/add",
+    access: "token",
+    body: newBeehive,
+    answer: nodeAnswer,
+  }),
+  /** The machines that are reached by SSH, by name. */
+  listBeehives: route({
+    method: "GET",
+    path: "/v2/registry/beehives/list",
+    access: "open",
+    answer: z.object({ nodes: z.array(beehive) }),
+  }),
+  updateBeehive: route({
+    method: "POST",
+    path: "/v2/registry/beehives/update",
+    access: "token",
+    body: beehiveChange,
+    answer: nodeAnswer,
+  }),
+  removeBeehive: route({
+    method: "POST",
+    path: "/v2/registry/beehives/remove",
+    access: "token",
+    body: namedNode,
+    answer: nodeAnswer,
+  }),
+  testBeehive: route({
+    method: "POST",
+    path: "/v2/registry/beehives/test",
+    access: "token",
+    body: namedNode,
+    answer: nodeAnswer,
   }),
   listWorkers: route({
     method: "GET",

@@ -24,4 +24,6 @@ export const registryMigrations: readonly string[] = Object.freeze([
     backends text,
     devices text
   ) strict`,
+  `alter table beehives add column worker_port_start integer;
+   alter table beehives add column worker_port_end integer`,
 ]);

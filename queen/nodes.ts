@@ -4,9 +4,26 @@
  *
  * @module
  */
-import { backendsOf, localNodeName, type Machine, type Node } from "../protocol/node.ts";
+import { backendsOf, type Beehive, localNodeName, type Machine, type NewBeehive, type Node } from "../protocol/node.ts";
 import { type Database, openDatabase } from "../runtime/database.ts";
 import { registryMigrations } from "./migrations.ts";
+
+const beehiveColumns =
+  "node_name, transport, status, hive_port, last_connected_unix, last_error, ssh_host, ssh_port, " +
+  "ssh_user, ssh_key_path, git_repo_url, git_branch, install_path, platform, worker_port_start, worker_port_end";
+
+const saidColumns = [
+  "ssh_host",
+  "ssh_port",
+  "ssh_user",
+  "ssh_key_path",
+  "git_repo_url",
+  "git_branch",
+  "install_path",
+  "hive_port",
+  "worker_port_start",
+  "worker_port_end",
+] as const;
 
 /** The open registry. */
 export class NodeRegistry implements Disposable {
@@ -25,6 +42,54 @@ export class NodeRegistry implements Disposable {
   list(): Node[] {
     const columns = "node_name, transport, status, hive_port, last_connected_unix, last_error";
     return this.#database.db.prepare(`select ${columns} from beehives order by node_name`).all() as unknown as Node[];
+  }
+
+  /** Returns the machines that are reached by SSH, by name. */
+  beehives(): Beehive[] {
+    return this.#database.db.prepare(
+      `select ${beehiveColumns} from beehives where transport = 'ssh' order by node_name`,
+    ).all() as unknown as Beehive[];
+  }
+
+  /** Returns one of them. */
+  beehive(name: string): Beehive | undefined {
+    return this.beehives().find((row) => row.node_name === name);
+  }
+
+  /** Whether a name is taken, by whatever machine. */
+  has(name: string): boolean {
+    return this.list().some((row) => row.node_name === name);
+  }
+
+  /** Saves a machine that was reached just now; durable when this returns. Returns false when the name is taken. */
+  add(row: NewBeehive, unix: number): boolean {
+    const { changes } = this.#database.db.prepare(
+      `insert into beehives (node_name, ${saidColumns.join(", ")}, transport, status, last_connected_unix)
+       values (?, ${saidColumns.map(() => "?").join(", ")}, 'ssh', 'reachable', ?)
+       on conflict (node_name) do nothing`,
+    ).run(row.node_name, ...saidColumns.map((column) => row[column]), unix);
+    return Number(changes) === 1;
+  }
+
+  /** Replaces what was said about a machine; durable when this returns. */
+  update(row: Beehive): void {
+    this.#database.db.prepare(
+      `update beehives set ${saidColumns.map((column) => `${column} = ?`).join(", ")} where node_name = ?`,
+    ).run(...saidColumns.map((column) => row[column]), row.node_name);
+  }
+
+  /** Forgets a machine; durable when this returns. Returns false when it was not there. */
+  remove(name: string): boolean {
+    const { changes } = this.#database.db.prepare("delete from beehives where node_name = ? and transport = 'ssh'")
+      .run(name);
+    return Number(changes) === 1;
+  }
+
+  /** Notes that a login worked. */
+  noteLogin(name: string, unix: number): void {
+    this.#database.db.prepare(
+      "update beehives set status = 'reachable', last_error = null, last_connected_unix = ? where node_name = ?",
+    ).run(unix, name);
   }
 
   /** Makes sure that this machine stands in it. */

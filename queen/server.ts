@@ -19,6 +19,7 @@ import type { Effects } from "./effects.ts";
 import type { HiveControl } from "./hive_control.ts";
 import type { LiveTask } from "./live_task.ts";
 import type { NodeRegistry } from "./nodes.ts";
+import { refuseRemote, registryEndpoints } from "./registry.ts";
 import type { Scheduler } from "./scheduler.ts";
 import { readDetached, type Tasks } from "./tasks.ts";
 import type { KnownWorker } from "./workers.ts";
@@ -39,7 +40,8 @@ export interface QueenParts {
 
 /** Returns every endpoint of the queen. */
 export function queenEndpoints(parts: QueenParts): Endpoint[] {
-  return [...ownEndpoints(parts), ...taskEndpoints(parts), ...workerEndpoints(parts)];
+  const registry = registryEndpoints(parts.registry);
+  return [...ownEndpoints(parts), ...taskEndpoints(parts), ...workerEndpoints(parts), ...registry];
 }
 
 const startedAt = performance.now();
@@ -106,6 +108,7 @@ function unknownTask(id: string): RbeeError {
 
 function submit(body: SubmitTask, context: Context, parts: QueenParts) {
   if (body.detach) refuseIfEphemeral(parts, "keep a detached task");
+  refuseRemote(parts.registry, body.node);
   const task = parts.tasks.add(body, context.correlationId);
   begin(task, parts);
   if (task.delivery === "stream") return context.stream((out) => task.follow(out));
@@ -143,6 +146,7 @@ function workerEndpoints(parts: QueenParts): Endpoint[] {
     }),
     endpoint(queenRoutes.startWorker, ({ body, context }) => {
       refuseIfEphemeral(parts, "keep a worker");
+      refuseRemote(parts.registry, body.node);
       const task = tasks.addLoad(body, context.correlationId);
       begin(task, parts);
       return context.stream((out) => task.follow(out));

@@ -75,6 +75,22 @@ const generation = {
   ],
 };
 
+const beehive = {
+  node_name: "workstation",
+  ssh_host: "workstation.home.arpa",
+  ssh_port: 22,
+  ssh_user: "me",
+  ssh_key_path: "/home/me/.ssh/id_ed25519",
+  git_repo_url: null,
+  git_branch: "main",
+  install_path: "/home/me/rbee",
+  hive_port: 9200,
+  worker_port_start: 8081,
+  worker_port_end: 8999,
+};
+const named = { node_name: "workstation" };
+const nodeDone = { answer: { success: true, message: "Node 'workstation' saved", node_name: "workstation" } };
+
 /** By program and route name. */
 export const samples: Record<string, Record<string, Sample>> = {
   queen: {
@@ -115,6 +131,33 @@ export const samples: Record<string, Record<string, Sample>> = {
         }],
       },
     },
+    addBeehive: {
+      body: beehive,
+      bad: [{}, { ...beehive, node_name: "../x" }, { ...beehive, ssh_port: 0 }, { ...beehive, ssh_host: "" }, {
+        ...beehive,
+        password: "x",
+      }],
+      ...nodeDone,
+    },
+    listBeehives: {
+      answer: {
+        nodes: [{
+          ...beehive,
+          transport: "ssh",
+          status: "reachable",
+          platform: null,
+          last_connected_unix: 1_728_508_603,
+          last_error: null,
+        }],
+      },
+    },
+    updateBeehive: {
+      body: { ...named, ssh_port: 2222, ssh_key_path: null },
+      bad: [{}, { ssh_port: 2222 }, { ...named, ssh_port: "2222" }, { ...named, status: "reachable" }],
+      ...nodeDone,
+    },
+    removeBeehive: { body: named, bad: [{}, { node_name: "" }], ...nodeDone },
+    testBeehive: { body: named, bad: [{}, { node_name: "-x" }], ...nodeDone },
     listWorkers: { answer: { workers: [{ ...worker, worker_id: worker.id, node: "local" }] } },
     workersHealth: {
       answer: {

@@ -1,0 +1,138 @@
+/**
+ * The endpoints of the node registry: each machine is reached once before it is saved, and acknowledged when it is
+ * durable.
+ *
+ * @module
+ */
+import { RbeeError, toRbeeError } from "../protocol/error.ts";
+import { type Beehive, type BeehiveChange, localNodeName, type NewBeehive } from "../protocol/node.ts";
+import { queenRoutes } from "../protocol/queen_routes.ts";
+import { type Endpoint, endpoint } from "../runtime/serve.ts";
+import type { NodeRegistry } from "./nodes.ts";
+import { testConnection } from "./ssh.ts";
+import { checkNames } from "./ssh_names.ts";
+
+/** Returns the endpoints of the registry. */
+export function registryEndpoints(registry: NodeRegistry): Endpoint[] {
+  return [
+    endpoint(queenRoutes.listBeehives, () => ({ nodes: registry.beehives() })),
+    endpoint(queenRoutes.addBeehive, ({ body, context }) => add(registry, body, context.signal)),
+    endpoint(queenRoutes.updateBeehive, ({ body, context }) => update(registry, body, context.signal)),
+    endpoint(queenRoutes.removeBeehive, ({ body }) => {
+      refuseLocal(body.node_name);
+      if (!registry.remove(body.node_name)) throw unknownNode(registry, body.node_name);
+      return done(body.node_name, `Node '${body.node_name}' removed from the registry`);
+    }),
+    endpoint(queenRoutes.testBeehive, ({ body, context }) => test(registry, body.node_name, context.signal)),
+  ];
+}
+
+/**
+ * Returns nothing. Throws `NODE_UNREACHABLE` for a machine that is reached by SSH: a hive there is not started yet.
+ * Whoever names no node or another one passes.
+ */
+export function refuseRemote(registry: NodeRegistry, name: string | undefined): void {
+  if (name === undefined || name === localNodeName || !registry.beehive(name)) return;
+  throw new RbeeError("NODE_UNREACHABLE", {
+    message: `Cannot use node '${name}': this version does not start hives over SSH yet`,
+    details: { node: name },
+    hint: "Leave --node out, or use --node local",
+  });
+}
+
+const now = () => Math.floor(Date.now() / 1_000);
+const done = (node_name: string, message: string) => ({ success: true as const, message, node_name });
+
+async function add(registry: NodeRegistry, wish: NewBeehive, signal: AbortSignal) {
+  refuseLocal(wish.node_name);
+  check(wish);
+  if (registry.has(wish.node_name)) throw taken(wish.node_name);
+  const install_path = await reach(wish, signal);
+  if (!registry.add({ ...wish, install_path }, now())) throw taken(wish.node_name);
+  return done(wish.node_name, `SSH connection works: node '${wish.node_name}' saved`);
+}
+
+/** What decides whether and where a login works, and what `~` is there. */
+const loginFields = ["ssh_host", "ssh_port", "ssh_user", "ssh_key_path", "install_path"] as const;
+
+async function update(registry: NodeRegistry, change: BeehiveChange, signal: AbortSignal) {
+  const before = known(registry, change.node_name);
+  const said = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
+  const row: Beehive = { ...before, ...said };
+  check(row);
+  // A machine that is off can still be given another port for its hive.
+  if (loginFields.some((field) => row[field] !== before[field])) {
+    row.install_path = await reach(row, signal);
+    known(registry, row.node_name); // it may have been removed meanwhile
+    registry.update(row);
+    registry.noteLogin(row.node_name, now());
+  } else registry.update(row);
+  return done(row.node_name, `Node '${row.node_name}' updated`);
+}
+
+async function test(registry: NodeRegistry, name: string, signal: AbortSignal) {
+  const row = known(registry, name);
+  try {
+    await reach(row, signal);
+  } catch (thrown) {
+    const error = toRbeeError(thrown);
+    if (!signal.aborted) registry.noteUnreachable(name, error.message);
+    throw error;
+  }
+  registry.noteLogin(name, now());
+  return done(name, `SSH connection works: node '${name}' is reachable`);
+}
+
+/** Logs in once; returns the install path as it is on that machine. */
+async function reach(row: NewBeehive | Beehive, signal: AbortSignal): Promise<string> {
+  const { home } = await testConnection({
+    host: row.ssh_host,
+    user: row.ssh_user,
+    port: row.ssh_port,
+    ...(row.ssh_key_path === null ? {} : { keyPath: row.ssh_key_path }),
+  }, signal);
+  const install_path = row.install_path.replace(/^~(?=\/|$)/, () => home.replace(/\/+$/, ""));
+  checkNames({ install_path }); // the home is that machine's word
+  return install_path;
+}
+
+function check(row: NewBeehive | Beehive): void {
+  checkNames(row);
+  const { worker_port_start: first, worker_port_end: last } = row;
+  if (first !== null && last !== null && first > last) {
+    throw new RbeeError("INVALID_REQUEST", {
+      message: `Cannot use the worker ports ${first} to ${last}: the first is above the last`,
+    });
+  }
+}
+
+function known(registry: NodeRegistry, name: string): Beehive {
+  refuseLocal(name);
+  const row = registry.beehive(name);
+  if (!row) throw unknownNode(registry, name);
+  return row;
+}
+
+function refuseLocal(name: string): void {
+  if (name !== localNodeName) return;
+  throw new RbeeError("INVALID_REQUEST", {
+    message: `Cannot use the name ${localNodeName}: it is this machine's own`,
+    hint: "Use another name",
+  });
+}
+
+const taken = (name: string) =>
+  new RbeeError("NODE_ALREADY_EXISTS", {
+    message: `Cannot add node '${name}': the name is taken`,
+    details: { node: name },
+    hint:
+      `Change it: rbee setup update-node --name ${name} …; or remove it first: rbee setup remove-node --name ${name}`,
+  });
+
+function unknownNode(registry: NodeRegistry, name: string): RbeeError {
+  const nodes = registry.list().map((row) => row.node_name);
+  return new RbeeError("NODE_NOT_FOUND", {
+    message: `Cannot find node '${name}' in the rbee-hive registry`,
+    details: { node: name, nodes },
+  });
+}

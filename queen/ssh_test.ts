@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { isEncryptedKey, readTest, sshArguments } from "./ssh.ts";
+import { classify, loginLine, sshError } from "./ssh_failure.ts";
+
+const target = { host: "workstation.home.arpa", user: "me", port: 2222, keyPath: "/home/me/.ssh/id_ed25519" };
+
+/** What OpenSSH 9.2 writes, with its exit code, and what a person is told. */
+const recorded: [stderr: string, code: string, says: RegExp][] = [
+  ["ssh: connect to host 10.0.0.1 port 2223: Connection refused\r\n", "SSH_CONNECTION_FAILED", /refused/],
+  ["ssh: connect to host 10.0.0.1 port 22: Connection timed out\r\n", "SSH_CONNECTION_FAILED", /connection timeout/],
+  ["Connection timed out during banner exchange\r\n", "SSH_CONNECTION_FAILED", /connection timeout/],
+  ["Timeout, server 10.0.0.1 not responding.\r\n", "SSH_CONNECTION_FAILED", /connection timeout/],
+  ["ssh: connect to host 10.0.0.1 port 22: No route to host\r\n", "SSH_CONNECTION_FAILED", /no route/],
+  [
+    "ssh: Could not resolve hostname nowhere.home.arpa: Name or service not known\r\n",
+    "SSH_CONNECTION_FAILED",
+    /name not found/,
+  ],
+  ["me@workstation.home.arpa: Permission denied (publickey).\r\n", "SSH_AUTH_FAILED", /rejected/],
+  [
+    "Received disconnect from 10.0.0.1 port 22:2: Too many authentication failures\r\nDisconnected from 10.0.0.1 port 22\r\n",
+    "SSH_AUTH_FAILED",
+    /rejected/,
+  ],
+  [
+    "No ED25519 host key is known for workstation.home.arpa and you have requested strict checking.\r\n" +
+    "Host key verification failed.\r\n",
+    "SSH_HOST_KEY_UNKNOWN",
+    /unknown/,
+  ],
+  ["Host key verification failed.\r\n", "SSH_HOST_KEY_UNKNOWN", /unknown/],
+  [
+    "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\r\n" +
+    "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n" +
+    "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\r\n" +
+    "IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\r\nHost key verification failed.\r\n",
+    "SSH_HOST_KEY_CHANGED",
+    /CHANGED/,
+  ],
+  [
+    "@         WARNING: UNPROTECTED PRIVATE KEY FILE!          @\r\n" +
+    'Load key "/home/me/.ssh/id_ed25519": bad permissions\r\nme@h: Permission denied (publickey).\r\n',
+    "SSH_AUTH_FAILED",
+    /open to others/,
+  ],
+  [
+    "Warning: Identity file /home/me/.ssh/id not accessible: No such file or directory.\n" +
+    "me@h: Permission denied (publickey).\r\n",
+    "SSH_KEY_NOT_FOUND",
+    /no key at/,
+  ],
+  ["kex_exchange_identification: Connection closed by remote host\r\n", "SSH_CONNECTION_FAILED", /closed/],
+  ["something new\r\n", "SSH_CONNECTION_FAILED", /something new/],
+  ["", "SSH_CONNECTION_FAILED", /no reason was given/],
+];
+
+for (const [stderr, code, says] of recorded) {
+  Deno.test(`"${stderr.trim().split("\n").at(-1)?.trim()}" is ${code}`, () => {
+    const failure = classify(target, { code: 255, stdout: "", stderr });
+    assert.equal(failure.code, code);
+    const error = sshError(target, failure);
+    assert.match(error.message, says);
+    assert.ok(error.hint.length > 10, "it says what to do next");
+    assert.doesNotMatch(error.hint, /StrictHostKeyChecking|accept-new/);
+  });
+}
+
+Deno.test("an unknown host key's hint is the line that shows and accepts it", () => {
+  const { hint } = classify(target, { code: 255, stdout: "", stderr: "Host key verification failed.\r\n" });
+  assert.ok(hint.endsWith("ssh -p 2222 -i /home/me/.ssh/id_ed25519 me@workstation.home.arpa"), hint);
+  assert.equal(loginLine({ host: "h", user: "me", port: 22 }), "ssh me@h");
+});
+
+Deno.test("a rejected key that is encrypted is told from one that is not known there", () => {
+  const stderr = "me@h: Permission denied (publickey).\r\n";
+  const failure = classify(target, { code: 255, stdout: "", stderr, keyIsEncrypted: true });
+  assert.deepEqual([failure.code, failure.hint], [
+    "SSH_AUTH_FAILED",
+    "Give it to the agent first: ssh-add /home/me/.ssh/id_ed25519",
+  ]);
+});
+
+Deno.test("a login without a POSIX shell is told, a Windows one with the way out", () => {
+  const shell = classify(target, { code: 1, stdout: "This account is currently not available.\n", stderr: "" });
+  assert.equal(shell.code, "SSH_SHELL_UNUSABLE");
+  const cmd = classify(target, { code: 0, stdout: "'connection test'; echo \"rbee-home=$HOME\"\r\n", stderr: "" });
+  assert.match(cmd.hint, /WSL2/);
+  const powershell = classify(target, {
+    code: 0,
+    stdout: "connection test\r\nrbee-home=C:\\Users\\me\r\n",
+    stderr: "",
+  });
+  assert.match(powershell.hint, /WSL2/);
+});
+
+Deno.test("a test that was cut at its deadline is a time-out", () => {
+  assert.equal(classify(target, { code: 137, stdout: "", stderr: "" }).reason, "connection timeout");
+});
+
+Deno.test("the test's text is found between the lines of rc files, and the home after it", () => {
+  assert.deepEqual(readTest("hello from .bashrc\nconnection test\nrbee-home=/home/me\nbye\n"), { home: "/home/me" });
+  assert.equal(readTest("rbee-home=/home/me\n"), undefined);
+  assert.equal(readTest("connection test\r\nrbee-home=C:\\Users\\me\r\n"), undefined);
+});
+
+Deno.test("ssh asks nothing, forwards nothing, and takes the host for nothing else", () => {
+  const args = sshArguments(target, "true");
+  for (const option of ["BatchMode=yes", "ConnectTimeout=10", "ForwardAgent=no", "RemoteCommand=none"]) {
+    assert.equal(args[args.indexOf(option) - 1], "-o", option);
+  }
+  assert.deepEqual(args.slice(-7), ["-p", "2222", "-i", target.keyPath, "--", "me@workstation.home.arpa", "true"]);
+  assert.ok(!sshArguments({ ...target, port: 22 }, "true").includes("-p"), "the user's own Port may apply");
+  assert.doesNotMatch(args.join(" "), /StrictHostKeyChecking/);
+});
+
+Deno.test("a key with a passphrase is known by its file", () => {
+  const openssh = (cipher: string) => {
+    const bytes = `openssh-key-v1\0\0\0\0${String.fromCharCode(cipher.length)}${cipher}${"x".repeat(60)}`;
+    return `-----BEGIN OPENSSH PRIVATE KEY-----\n${btoa(bytes)}\n-----END OPENSSH PRIVATE KEY-----\n`;
+  };
+  assert.equal(isEncryptedKey(openssh("none")), false);
+  assert.equal(isEncryptedKey(openssh("aes256-ctr")), true);
+  assert.equal(isEncryptedKey("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), true);
+  assert.equal(isEncryptedKey("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"), true);
+  assert.equal(isEncryptedKey("-----BEGIN RSA PRIVATE KEY-----\nabc\n"), false);
+});
