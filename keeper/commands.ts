@@ -9,6 +9,7 @@ import { limits, ports } from "../protocol/limits.ts";
 import { addInfer } from "./infer_command.ts";
 import { name, number } from "./options.ts";
 import { examples, type Invoke, jsonOption, quietOption } from "./shared_flags.ts";
+import { addOldNames, addSetup } from "./setup_command.ts";
 import { addWorkers } from "./workers_command.ts";
 
 /** Returns the whole command tree. Parsing errors are thrown (`exitOverride`), not written. */
@@ -33,6 +34,7 @@ export function buildCommands(invoke: Invoke): Command {
   addInfer(root, invoke);
   addDaemon(root, invoke);
   addWorkers(root, invoke);
+  addSetup(root, invoke);
   addLogs(root, invoke);
   addDoctor(root, invoke);
   addConfig(root, invoke);
@@ -124,6 +126,7 @@ function addConfig(root: Command, invoke: Invoke): void {
     .action((options) =>
       invoke({ ...options, action: async (keeper) => (await import("./config.ts")).configInit(keeper) })
     );
+  addOldNames(config, invoke);
 }
 
 function addCompletion(root: Command, invoke: Invoke): void {

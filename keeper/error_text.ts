@@ -78,6 +78,16 @@ const forms: Readonly<Record<string, Form>> = {
   VRAM_EXHAUSTED: memoryShort,
   INSUFFICIENT_VRAM: memoryShort,
   INSUFFICIENT_RAM: memoryShort,
+  NODE_NOT_FOUND: (error, context) => {
+    const name = nodeOf(error, context);
+    return {
+      facts: [],
+      advice: [
+        "Add it first (`rbee setup list-nodes` shows those that are there):",
+        `${indent}rbee-keeper setup add-node --name ${name} --ssh-host ${name}.home.arpa --ssh-user me`,
+      ],
+    };
+  },
   MISSING_API_KEY: authentication,
   INVALID_API_KEY: authentication,
   LOADING_TIMEOUT: (error, context) => {

@@ -10,6 +10,8 @@ import type { SourceFile } from "./sources.ts";
 
 /** Numbers of the scenarios that stand, as ranges. Each issue that adds scenarios widens this list. */
 const STANDING: readonly (readonly [number, number])[] = [
+  [1, 2],
+  [4, 6],
   [9, 11],
   [19, 20],
   [25, 35],

@@ -10,6 +10,7 @@ import "./inferences.ts";
 import "./lifetimes.ts";
 import "./loading.ts";
 import "./machines.ts";
+import "./nodes.ts";
 import "./workers.ts";
 
 export { suite } from "./scenario.ts";

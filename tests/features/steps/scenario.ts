@@ -10,6 +10,7 @@ import { eventually } from "../../support/eventually.ts";
 import { Suite } from "../../support/gherkin.ts";
 import { canMount } from "../../support/mounts.ts";
 import type { Finished, Program } from "../../support/program.ts";
+import { canRunSshd, me } from "../../support/sshd.ts";
 import { largeForm, slowGguf } from "../../support/slow_gguf.ts";
 import type { EventReader } from "../../support/sse_reader.ts";
 import { temporaryFolder } from "../../support/temporary.ts";
@@ -33,6 +34,8 @@ export class Scenario implements AsyncDisposable {
   worker?: SeenWorker;
   hive?: Program;
   queen?: Program;
+  /** Added to the environment of what a person starts. */
+  readonly env: Record<string, string> = {};
   /** Whatever else a later step compares with. */
   readonly noted: Map<string, unknown> = new Map();
   readonly #closing: (() => Promise<void>)[] = [];
@@ -45,7 +48,7 @@ export class Scenario implements AsyncDisposable {
   /** Starts an `rbee` command line; names like `$SLOW` stand for this scenario's models. */
   async start(line: string, options: { terminal?: boolean } = {}): Promise<Program> {
     this.finished = undefined;
-    this.command = this.world.start("rbee", await this.#words(line), options);
+    this.command = this.world.start("rbee", await this.#words(line), { ...options, env: this.env });
     return this.command;
   }
 
@@ -55,11 +58,12 @@ export class Scenario implements AsyncDisposable {
     return this.finished;
   }
 
-  /** Returns a model reference; `$SLOW`, `$LARGE` and `$HUGE` stand for files that are made when first wanted. */
+  /** Returns a model reference, or (for `$ME`) who runs the tests; `$SLOW`, `$LARGE` and `$HUGE` stand for files that are made when first wanted. */
   async model(name: string): Promise<string> {
     const folder = join(temporaryFolder(), "rbee-test-models");
     if (name === "$SLOW") return `file:${await slowGguf({ folder })}`;
     if (name === "$LARGE") return `file:${await slowGguf({ folder, ...largeForm })}`;
+    if (name === "$ME") return me();
     if (name === "$HUGE") return `file:${this.noted.get("huge")}`;
     return name;
   }
@@ -124,6 +128,11 @@ export const suite: Suite<Scenario> = new Suite<Scenario>({
   dispose: (scenario) => scenario[Symbol.asyncDispose](),
   report: (scenario) => scenario.world.report(),
   needs: [{
+    tag: "@sshd",
+    isMet: canRunSshd,
+    why: "needs sshd",
+    line: "apt-get install openssh-server, then TAGS=@sshd deno task test tests/features",
+  }, {
     tag: "@mounts",
     isMet: canMount,
     why: "needs the right to mount in a namespace of its own (unshare -rm)",

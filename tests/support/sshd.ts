@@ -1,0 +1,122 @@
+/**
+ * Real sshd on loopback ports, each with its own host key, and a person's `~/.ssh` that knows them. OpenSSH finds the
+ * person's home in the user database, not in `HOME`: therefore an `ssh` in PATH that hands it the world's configuration
+ * and notes how it was called.
+ *
+ * @module
+ */
+import { join } from "../../runtime/path.ts";
+import { eventually } from "./eventually.ts";
+import { isListening } from "./ports.ts";
+import type { World } from "./world.ts";
+
+const programs = ["/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen", "/usr/bin/setpriv"];
+
+/** Returns whether this machine has what an sshd of a test needs. */
+export function canRunSshd(): boolean {
+  try {
+    return programs.every((path) => Deno.statSync(path).isFile);
+  } catch {
+    return false;
+  }
+}
+
+/** Returns the name of the user who runs the tests: the only one whom an sshd without root lets in. */
+export function me(): string {
+  return output("id", ["-un"]).trim();
+}
+
+function output(exe: string, args: string[]): string {
+  const { success, stdout, stderr } = new Deno.Command(exe, { args }).outputSync();
+  if (!success) throw new Error(`Cannot run ${exe} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+  return new TextDecoder().decode(stdout);
+}
+
+/** A person's SSH set-up in a world. */
+export class SshHome {
+  /** `~/.ssh`. */
+  readonly folder: string;
+  /** To be put first into PATH. */
+  readonly bin: string;
+  readonly #calls: string;
+
+  constructor(world: World) {
+    this.folder = join(world.userHome, ".ssh");
+    this.bin = join(world.root, "bin");
+    this.#calls = join(world.root, "ssh-calls");
+    Deno.mkdirSync(this.folder, { mode: 0o700 });
+    Deno.mkdirSync(this.bin);
+    output("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(this.folder, "id_ed25519")]);
+    const ssh =
+      `#!/bin/sh\nprintf '%s\\n' "$*" >> '${this.#calls}'\nexec /usr/bin/ssh -F '${this.folder}/config' "$@"\n`;
+    Deno.writeTextFileSync(join(this.bin, "ssh"), ssh, { mode: 0o755 });
+    Deno.writeTextFileSync(
+      join(this.folder, "config"),
+      `UserKnownHostsFile ${this.folder}/known_hosts\nGlobalKnownHostsFile /dev/null\nIdentityAgent none\n`,
+    );
+  }
+
+  /** The command lines of `ssh` so far. */
+  get calls(): string[] {
+    try {
+      return Deno.readTextFileSync(this.#calls).trimEnd().split("\n");
+    } catch {
+      return [];
+    }
+  }
+
+  /** Lets a name mean a port of this machine. */
+  addHost(host: string, port: number): void {
+    const path = join(this.folder, "config");
+    Deno.writeTextFileSync(path, `Host ${host}\n  HostName 127.0.0.1\n  Port ${port}\n`, { append: true });
+  }
+
+  /** Trusts a host key (a line of a `.pub` file) at a port. */
+  trust(port: number, key: string): void {
+    const path = join(this.folder, "known_hosts");
+    Deno.writeTextFileSync(path, `[127.0.0.1]:${port} ${key}\n`, { append: true });
+  }
+}
+
+/** A running sshd. */
+export interface Sshd extends AsyncDisposable {
+  readonly port: number;
+  /** Its public host key, as known_hosts takes it. */
+  readonly hostKey: string;
+}
+
+/** Starts an sshd that lets in who holds a key of `authorizedKeys` (a file). It ends with the test's thread. */
+export async function startSshd(
+  options: { folder: string; port: number; authorizedKeys: string },
+): Promise<Sshd> {
+  const { folder, port } = options;
+  Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const key = join(folder, "host_key");
+  output("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key]);
+  if (Deno.uid() === 0) Deno.mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
+  const config = [
+    ...[`Port ${port}`, "ListenAddress 127.0.0.1", `HostKey ${key}`, "PidFile none", "StrictModes no", "UsePAM no"],
+    ...[`AuthorizedKeysFile ${options.authorizedKeys}`, "PasswordAuthentication no", "KbdInteractiveAuthentication no"],
+    "PermitRootLogin prohibit-password",
+  ];
+  Deno.writeTextFileSync(join(folder, "sshd_config"), config.join("\n") + "\n");
+  const child = new Deno.Command("setpriv", {
+    args: ["--pdeathsig", "KILL", "/usr/sbin/sshd", "-D", "-f", join(folder, "sshd_config"), "-E", join(folder, "log")],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  await eventually(() => isListening(port), {
+    withinMs: 5_000,
+    what: "sshd listens",
+    seen: () => Deno.readTextFileSync(join(folder, "log")),
+  });
+  return {
+    port,
+    hostKey: Deno.readTextFileSync(`${key}.pub`).trim(),
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await child.status;
+    },
+  };
+}
