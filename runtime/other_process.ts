@@ -17,7 +17,9 @@ export function isAlive(pid: number): boolean {
     return (error as { code?: string }).code === "EPERM";
   }
   const stat = readKernelFile(`/proc/${pid}/stat`);
-  return stat === undefined || !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+  if (stat !== undefined) return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+  // No such file: it went between the two questions, or this system has no such files at all.
+  return readKernelFile("/proc/self/stat") === undefined;
 }
 
 const programFiles = { "queen-rbee": "queen", "rbee-hive": "hive" } as const;

@@ -49,7 +49,8 @@ export interface Bench extends AsyncDisposable {
 const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, with: () => quiet };
 const script = fromFileUrl(new URL("./stand_in_worker.ts", import.meta.url));
 const config = fromFileUrl(new URL("../../deno.json", import.meta.url));
-let nextPort = 31_000 + Deno.pid % 500 * 20;
+/** Below the range that Linux gives to outgoing connections (32768 and up), and below that of `tests/support/ports.ts`. */
+let nextPort = 12_000 + Deno.pid % 350 * 20;
 
 /** Returns a pool with its server. */
 export async function makeBench(options: BenchOptions = {}): Promise<Bench> {
@@ -114,7 +115,7 @@ export async function makeBench(options: BenchOptions = {}): Promise<Bench> {
     auth: { token, openNeedsToken: true, isWorkerKey: (key) => pool.isWorkerKey(key) },
     log: quiet,
     hostname: "127.0.0.1",
-    port: portStart + 10,
+    port: 0,
   });
   const watch = new Watch(pool, { healthMs: options.healthMs ?? 60_000, loadMs: options.loadMs ?? 60_000, log: quiet });
   const left = new AbortController();
