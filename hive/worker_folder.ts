@@ -4,7 +4,7 @@
  * @module
  */
 import { readKernelFile } from "../native/libc.ts";
-import { workerPidFile as pidFile } from "../runtime/leftovers.ts";
+import { workerFolders, workerPidFile as pidFile } from "../runtime/leftovers.ts";
 import { isAlive } from "../runtime/other_process.ts";
 import { basename } from "../runtime/path.ts";
 
@@ -48,29 +48,12 @@ function removeFolder(path: string): void {
 /** Removes the folders that workers of a killed hive left behind. Returns how many; a living worker keeps its own. */
 export function sweepWorkerFolders(root: string): number {
   let removed = 0;
-  for (const entry of list(root)) {
-    const path = `${root}/${entry}`;
-    if (isWorker(readPid(`${path}/${pidFile}`), entry)) continue;
+  for (const { id, path, pid } of workerFolders(root)) {
+    if (isWorker(pid, id)) continue;
     removeFolder(path);
     removed++;
   }
   return removed;
-}
-
-function list(root: string): string[] {
-  try {
-    return [...Deno.readDirSync(root)].filter((entry) => entry.isDirectory).map((entry) => entry.name);
-  } catch {
-    return []; // no worker was ever started here
-  }
-}
-
-function readPid(path: string): number {
-  try {
-    return Number(Deno.readTextFileSync(path)) || 0;
-  } catch {
-    return 0; // its hive was killed between making the folder and starting the worker
-  }
 }
 
 /** A number is given anew after a while: the process must be that very worker, whose command line holds its id. */

@@ -22,18 +22,21 @@ export function removeLeftovers(paths: Paths): number {
     if (running && isAlive(running.pid)) living++;
     else if (running) remove(path);
   }
-  for (const folder of list(paths.workers)) {
-    const pid = pidIn(`${folder}/${workerPidFile}`);
+  for (const { path, pid } of workerFolders(paths.workers)) {
     // One without a pid may be just beginning: the next hive, who is alone then, sees to it.
     if (pid > 0 && isAlive(pid)) living++;
-    else if (pid > 0) remove(folder);
+    else if (pid > 0) remove(path);
   }
   return living;
 }
 
-function list(root: string): string[] {
+/** Returns the folders of workers below `root`; `pid` is 0 when the worker was not started yet. Never throws. */
+export function workerFolders(root: string): { id: string; path: string; pid: number }[] {
   try {
-    return [...Deno.readDirSync(root)].filter((entry) => entry.isDirectory).map((entry) => `${root}/${entry.name}`);
+    return [...Deno.readDirSync(root)].filter((entry) => entry.isDirectory).map(({ name: id }) => {
+      const path = `${root}/${id}`;
+      return { id, path, pid: pidIn(`${path}/${workerPidFile}`) };
+    });
   } catch {
     return []; // no worker was ever started here
   }
@@ -43,7 +46,7 @@ function pidIn(path: string): number {
   try {
     return Number(Deno.readTextFileSync(path)) || 0;
   } catch {
-    return 0;
+    return 0; // its hive was killed between making the folder and starting the worker
   }
 }
 

@@ -65,14 +65,3 @@ export async function withinTime<T>(promise: Promise<T>, options: { withinMs: nu
     clearTimeout(timer);
   }
 }
-
-/** Resolves when a promise is settled, or after that time, with whether it was. */
-export async function settled(promise: Promise<unknown>, ms: number): Promise<boolean> {
-  let timer: number | undefined;
-  const late = new Promise<boolean>((resolve) => timer = setTimeout(() => resolve(false), ms));
-  try {
-    return await Promise.race([promise.then(() => true, () => true), late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { eventually, settled, withinTime } from "./eventually.ts";
+import { within } from "../../runtime/process.ts";
+import { eventually, withinTime } from "./eventually.ts";
 import { send } from "./processes.ts";
 
 /** A piece of output with the time at which it came. */
@@ -153,7 +154,7 @@ export class Program {
     const status = await this.#child.status;
     const durationMs = performance.now() - this.#startedAt;
     // A process that it left behind may hold the pipe open: what matters has been written by then.
-    await settled(Promise.all(readers.map((r) => r.done)), 300);
+    await within(Promise.all(readers.map((r) => r.done)), 300);
     for (const reader of readers) await reader.cancel();
     await this.closeInput();
     this.#ended = true;
