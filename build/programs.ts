@@ -21,7 +21,13 @@ export interface Program {
 }
 
 const KEEPER: Program = { name: "rbee-keeper", folder: "keeper", assets: [], backend: "cpu" };
-const QUEEN: Program = { name: "queen-rbee", folder: "queen", assets: [], backend: "cpu" };
+const QUEEN: Program = {
+  name: "queen-rbee",
+  folder: "queen",
+  // What she sends to other machines.
+  assets: ["start_hive.sh"].map((name) => ({ source: `queen/${name}`, at: name })),
+  backend: "cpu",
+};
 const HIVE: Program = {
   name: "rbee-hive",
   folder: "hive",

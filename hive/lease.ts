@@ -35,6 +35,11 @@ export class Lease {
     this.#renewedAt = this.#now();
   }
 
+  /** Whether this hive ends when its lease is over. */
+  get isLeased(): boolean {
+    return this.#leased;
+  }
+
   /** Takes or renews the lease. Throws `HIVE_LEASED` while another queen holds it. */
   renew(queen: LeaseHolder): void {
     if (!this.#leased) return;

@@ -107,7 +107,7 @@ function controlEndpoints({ events, lease, logs, shutDown }: HiveParts): Endpoin
     endpoint(hiveRoutes.events, ({ context }) => context.stream((out) => events.serve(out))),
     endpoint(hiveRoutes.lease, ({ body }) => {
       lease.renew(body);
-      return { lease_ms: lease.leaseMs };
+      return { lease_ms: lease.leaseMs, leased: lease.isLeased };
     }),
     endpoint(hiveRoutes.logs, ({ query, context }) => {
       const path = logPath(logs, query.worker);

@@ -89,12 +89,16 @@ export const hiveRoutes = Object.freeze({
     path: "/v1/lease",
     access: "token",
     body: z.strictObject({
-      /** Names the queen that holds this hive: made anew at each start of a queen. */
+      /** Names the queen that holds this hive: the same for every queen of one RBEE_HOME, of which only one can live. */
       queen_id: z.string().min(1).max(limits.nameCharsMax),
       host: z.string().min(1).max(255),
       version: z.string().min(1).max(64),
     }),
-    answer: z.object({ lease_ms: z.number() }),
+    answer: z.object({
+      lease_ms: z.number(),
+      /** Whether this hive ends when its lease is over: false for one that an operator started. */
+      leased: z.boolean(),
+    }),
   }),
   logs: route({ method: "GET", path: "/v1/logs", access: "token", query: logQuery, stream: true }),
   shutdown: route({ method: "POST", path: "/v1/admin/shutdown", access: "token", answer: shutdownAccepted }),

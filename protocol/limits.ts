@@ -71,6 +71,15 @@ export const limits = Object.freeze({
   sshConnectTimeoutMs: 10_000,
   sshKeepAliveMs: 5_000,
   sshKeepAlivesLostMax: 2,
+  /** From the connection to a shell that answers: rc files may be slow. */
+  sshLoginMs: 15_000,
+  /** How long a connection that broke may take to say so, when a command over it has failed. */
+  sshGoneMs: 500,
+  sshCloseMs: 2_000,
+  /** Any command on a node that is no installation. */
+  remoteCommandMs: 60_000,
+  /** A unix socket's path has at most 108 bytes, and ssh appends 17 of its own while it makes the control socket. */
+  sshSocketBytesMax: 70,
   /** A whole connection test; the caller's deadline (`callTimeoutMs`) is later, so that the reason still arrives. */
   sshTestMs: 25_000,
 
@@ -78,6 +87,10 @@ export const limits = Object.freeze({
   leaseRenewMs: 5_000,
   leaseMs: 15_000,
   hiveStartMs: 30_000,
+  /** Whoever starts a hive reports earlier (three attempts to connect, then the start): a lost report is not waited for for ever. */
+  hiveEnsureMs: 180_000,
+  /** What takes longer is told. */
+  narrateAfterMs: 1_000,
   hivePollMs: 10,
   /** A hive's event stream says something (a comment at least) every `keepAliveCommentMs`, at worst twice that. */
   hiveSilentMs: 35_000,

@@ -22,9 +22,12 @@ import { Attach } from "./attach.ts";
 import type { DaemonFlags } from "./command_line.ts";
 import { Effects } from "./effects.ts";
 import { checkHiveRunnable } from "./hive_program.ts";
-import { HiveControl } from "./hive_control.ts";
+import type { HiveAccess } from "./hive_access.ts";
+import type { LeaseHolder } from "./hive_probe.ts";
+import { LocalHive } from "./local_hive.ts";
 import { type NodeRegistry, openRegistry } from "./nodes.ts";
 import { RegistryNotes } from "./registry_notes.ts";
+import { Roster } from "./roster.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { SchedulerEvent } from "./scheduler_messages.ts";
 import { queenEndpoints, type QueenParts } from "./server.ts";
@@ -117,10 +120,15 @@ interface Queen {
 
 function assemble(ground: Ground, token: { value: string; isConfigured: boolean }): Queen {
   const { flags, program, config, log, registry } = ground;
-  const nodes = config.queen.use_local ? [localNodeName] : [];
+  const local = config.queen.use_local ? [localNodeName] : [];
   const spawnMs = config.hive.ready_timeout_s * 1_000 + limits.callTimeoutMs;
   const loadMs = config.queen.load_timeout_s * 1_000;
-  const scheduler = new Scheduler({ nodes, loadMs, spawnMs: spawnMs + limits.callTimeoutMs, random: Math.random });
+  const scheduler = new Scheduler({
+    nodes: local,
+    loadMs,
+    spawnMs: spawnMs + limits.callTimeoutMs,
+    random: Math.random,
+  });
   const defaults = { model: config.infer.model, aliases: config.models.aliases, waitMs: config.queen.wait_s * 1_000 };
   const tasks = new Tasks(defaults, (task) => dispatch({ type: "taskCancelled", task, gently: false }));
   const dispatch = (event: SchedulerEvent) => {
@@ -128,11 +136,17 @@ function assemble(ground: Ground, token: { value: string; isConfigured: boolean 
     notes.take(event);
   };
   const notes = new RegistryNotes({ registry, log, hiveUrl: (node) => hives.get(node)?.peer?.base });
-  const hives = new Map(nodes.map((node) => [node, localHive(ground, dispatch)]));
+  const holder = holderOf(ground, token.value);
+  const { binary_path: binaryPath, connect_timeout_s } = config.remote;
+  const connectMs = connect_timeout_s * 1_000;
+  const hives: Roster = new Roster({ home: ground.home, holder, log, onEvent: dispatch, binaryPath, connectMs });
   const effects: Effects = new Effects({ scheduler, tasks, hives, log, spawnMs });
   // Before the first task: a hive takes longer to start than a client to arrive.
-  for (const node of nodes) dispatch({ type: "hiveWanted", node });
-  program.defer(() => endHives(hives));
+  for (const node of local) hives.addLocal(localHive(ground, holder));
+  addRegistered(hives, ground);
+  // One that ends with a command starts the hives that this command needs; one that stays has the pool ready.
+  for (const node of flags.ephemeral ? local : hives.names()) dispatch({ type: "hiveWanted", node });
+  program.defer(() => hives.endAll());
   const attach = new Attach(
     flags.ephemeral ? { onEmpty: () => program.end(new Error("no keeper is attached any more")) } : {},
   );
@@ -146,6 +160,7 @@ function assemble(ground: Ground, token: { value: string; isConfigured: boolean 
     registry,
     hives,
     shutDown: () => program.end(new Error("asked by request")),
+    drainMs: config.queen.drain_s * 1_000,
   };
   const server = serve({
     program: "queen-rbee",
@@ -159,25 +174,34 @@ function assemble(ground: Ground, token: { value: string; isConfigured: boolean 
   return { parts, server };
 }
 
-function localHive({ flags, paths, home, config, log }: Ground, onEvent: (event: SchedulerEvent) => void): HiveControl {
+/** The registry's lock says that no other queen of this home lives: whoever comes after us may take our hives over. */
+function holderOf({ home }: Ground, token: string): LeaseHolder {
+  const hostname = Deno.hostname();
+  return { id: homeId(`${hostname}:${home}:${token}`), hostname };
+}
+
+function addRegistered(hives: Roster, { registry, log }: Ground): void {
+  for (const row of registry.beehives()) {
+    try {
+      hives.add(row);
+    } catch (error) {
+      log.error("a registered node cannot be used", { node: row.node_name, error });
+    }
+  }
+}
+
+function localHive({ flags, paths, home, config, log }: Ground, holder: LeaseHolder): HiveAccess {
   const token = hiveToken(paths, config);
-  return new HiveControl({
-    node: localNodeName,
+  return new LocalHive({
     home,
     hiveFile: paths.hiveFile,
     token: token.value,
     handOverToken: token.isFromEnvironment,
     configFile: flags.config,
     portFallback: flags.ephemeral,
-    queenId: crypto.randomUUID(),
-    hostname: Deno.hostname(),
+    holder,
     log,
-    onEvent,
   });
-}
-
-async function endHives(hives: ReadonlyMap<string, HiveControl>): Promise<void> {
-  await Promise.all([...hives.values()].map((hive) => hive.end()));
 }
 
 /** Nothing new; who runs may finish for a while; then the rest ends, our hive with its workers, and the server. */
@@ -187,11 +211,13 @@ async function takeApart({ parts, server }: Queen, log: Log, reason: unknown): P
   attach[Symbol.dispose]();
   const error = new RbeeError("SHUTTING_DOWN", { message: "Cannot go on: the queen is shutting down" });
   effects.dispatch({ type: "draining", error });
-  for (const end = performance.now() + limits.drainMs; performance.now() < end && scheduler.counts().running > 0;) {
+  for (const end = performance.now() + parts.drainMs; performance.now() < end && scheduler.counts().running > 0;) {
     await sleep(limits.queenPollMs);
   }
   effects.dispatch({ type: "endAll", error });
-  await Promise.all([endHives(hives), server.stop(limits.queenLastWordsMs)]);
+  const told = (node: string, { gone, all }: { gone: number; all: number }) =>
+    log.info(`hive ended ${gone}/${all}`, { node });
+  await Promise.all([hives.endAll(told), server.stop(limits.queenLastWordsMs)]);
   effects.stop();
   log.info("ended");
 }

@@ -9,7 +9,7 @@ import { limits } from "../protocol/limits.ts";
 import { hiveRoutes } from "../protocol/hive_routes.ts";
 import type { BodyInput } from "../protocol/routes.ts";
 import { doneText, encodeJsonEvent } from "../protocol/sse.ts";
-import { call } from "../runtime/call.ts";
+import { call, type Peer } from "../runtime/call.ts";
 import type { Log } from "../runtime/log.ts";
 import type { HiveControl } from "./hive_control.ts";
 import { Relay } from "./relay.ts";
@@ -17,12 +17,14 @@ import type { Scheduler } from "./scheduler.ts";
 import type { Effect, SchedulerEvent } from "./scheduler_messages.ts";
 import type { Tasks } from "./tasks.ts";
 
+/** Finds the hive of a node; undefined when no such node is known. */
+export type HivesByNode = Pick<ReadonlyMap<string, HiveControl>, "get">;
+
 /** Whom the effects reach. */
 export interface EffectsOptions {
   readonly scheduler: Scheduler;
   readonly tasks: Tasks;
-  /** By node. */
-  readonly hives: ReadonlyMap<string, HiveControl>;
+  readonly hives: HivesByNode;
   readonly log: Log;
   /** How long a hive may take to answer a spawn. */
   readonly spawnMs: number;
@@ -152,13 +154,25 @@ export class Effects {
       const error = new RbeeError("INTERNAL_ERROR");
       return this.dispatch({ type: "streamEnded", task: id, attempt, end: { kind: "refused", error } });
     }
+    let peer: Peer;
+    try {
+      peer = await hive.workerPeer(worker.id, worker.url);
+    } catch (error) {
+      return this.dispatch({
+        type: "streamEnded",
+        task: id,
+        attempt,
+        end: { kind: "refused", error: toRbeeError(error) },
+      });
+    }
     const relay = new Relay({
-      peer: hive.workerPeer(worker.id, worker.url),
+      peer,
       worker: worker.id,
       request: task.request as ConstructorParameters<typeof Relay>[0]["request"],
       sink: task,
       correlationId: task.correlationId,
       deadlineMs: task.deadlineMs,
+      whyGone: () => hive.whyGone(),
     });
     this.#relays.set(`${id}#${attempt}`, relay);
     const end = await relay.run();

@@ -80,6 +80,17 @@ export class Fleet {
     this.#hives.want(node);
   }
 
+  /** A machine was registered. */
+  addNode(node: string): void {
+    this.#hives.add(node);
+  }
+
+  /** A machine is no longer registered; what was on its way there fails with that error. */
+  removeNode(node: string, error: RbeeError): void {
+    this.onHiveGone(node, error, false);
+    this.#hives.remove(node);
+  }
+
   /** Asks for no hive any more, and so not for workers on those that are down. */
   stop(): void {
     this.#hives.stop();
@@ -119,7 +130,12 @@ export class Fleet {
   onHiveGone(node: string, error: RbeeError, lost: boolean): void {
     this.#hives.gone(node, error);
     const verdict = afterHiveGone(error, lost);
-    for (const spawn of this.#spawns.on(node)) this.#endSpawn(spawn.id, verdict);
+    const hasOthers = this.#hives.views().length > 1;
+    for (const spawn of this.#spawns.on(node)) {
+      // Whoever named no machine may as well get another one.
+      const elsewhere = hasOthers && spawn.demand.node === undefined;
+      this.#endSpawn(spawn.id, elsewhere ? { then: "retry", error } : verdict);
+    }
     for (const worker of this.workers.all()) {
       // Its streams go past the hive, so they may well go on: they get as long as a worker is given to drain.
       if (worker.node === node) this.#dropWorker(worker.id, { then: "retry", error }, limits.drainMs);

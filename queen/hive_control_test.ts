@@ -1,7 +1,8 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { publishRunning } from "../runtime/running.ts";
 import { VERSION } from "../runtime/version.ts";
-import { HiveControl, type HiveControlOptions } from "./hive_control.ts";
+import { HiveControl } from "./hive_control.ts";
+import { LocalHive, type LocalHiveOptions } from "./local_hive.ts";
 import type { SchedulerEvent } from "./scheduler_messages.ts";
 import { noLog, StandInHive } from "./testdata/stand_in.ts";
 
@@ -12,18 +13,19 @@ const relaxed = { sanitizeResources: false, sanitizeOps: false };
 async function heard(
   url: string,
   token: string,
-  isHive?: HiveControlOptions["isHive"],
+  isHive?: LocalHiveOptions["isHive"],
 ): Promise<string[]> {
   const home = await Deno.makeTempDir({ prefix: "rbee-hive-control-" });
   const hiveFile = `${home}/hive.json`;
   const running = publishRunning(hiveFile, { pid: Deno.pid, url, version: VERSION, started_unix: 0 });
   const events: SchedulerEvent[] = [];
-  const names = { node: "local", queenId: "queen-1", hostname: "here" };
-  const control = new HiveControl({
-    ...{ ...names, hiveFile, token, isHive, handOverToken: false, portFallback: true, log: noLog },
+  const holder = { id: "queen-1", hostname: "here" };
+  const access = new LocalHive({
+    ...{ hiveFile, token, isHive, handOverToken: false, portFallback: true, holder, log: noLog },
     home: `${home}/missing`, // no process can be started in it
-    onEvent: (event) => events.push(event),
   });
+  const onEvent = (event: SchedulerEvent) => void events.push(event);
+  const control = new HiveControl({ node: "local", access, holder, log: noLog, onEvent });
   try {
     await control.ensure();
     return events.map((event) => event.type === "hiveFailed" ? event.error.code : event.type);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { RbeeError } from "../protocol/error.ts";
+import { type ErrorCode, RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Machine } from "../protocol/node.ts";
 import type { Outbox } from "./outbox.ts";
@@ -19,6 +19,22 @@ interface Hive {
   upSince: number;
 }
 
+/** What a person must mend first: it would be the same in a second, so only the next task asks again. */
+const lasting: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "SSH_AUTH_FAILED",
+  "SSH_KEY_NOT_FOUND",
+  "SSH_HOST_KEY_UNKNOWN",
+  "SSH_HOST_KEY_CHANGED",
+  "SSH_SHELL_UNUSABLE",
+  "SSH_NOT_INSTALLED",
+  "SSH_FORWARDING_FORBIDDEN",
+  "VERSION_MISMATCH",
+  "INVALID_API_KEY",
+  "NODE_NOT_INSTALLED",
+]);
+
+const isLasting = (error: RbeeError) => lasting.has(error.code);
+
 /** The hives of all nodes. */
 export class Hives {
   readonly #hives = new Map<string, Hive>();
@@ -27,9 +43,20 @@ export class Hives {
   #stopped = false;
 
   constructor(nodes: readonly string[], out: Outbox, random: () => number) {
-    for (const name of nodes) this.#hives.set(name, { name, hive: "down", failures: 0, upSince: 0 });
     this.#out = out;
+    for (const name of nodes) this.add(name);
     this.#random = random;
+  }
+
+  /** Adds a node; nothing is asked of it yet. Does nothing when it is there. */
+  add(name: string): void {
+    if (!this.#hives.has(name)) this.#hives.set(name, { name, hive: "down", failures: 0, upSince: 0 });
+  }
+
+  /** Forgets a node. */
+  remove(name: string): void {
+    this.#hives.delete(name);
+    this.#out.clearTimer(`hive:${name}`);
   }
 
   /** Returns every node, as placement reads them. */
@@ -48,8 +75,7 @@ export class Hives {
     if (!hive || hive.hive !== "down" || this.#stopped) return;
     hive.hive = "starting";
     this.#out.emit({ type: "ensureHive", node });
-    // Twice its own bound: whoever starts it reports earlier, this only keeps a lost report from being waited for.
-    this.#out.setTimer(`hive:${node}`, 2 * limits.hiveStartMs);
+    this.#out.setTimer(`hive:${node}`, limits.hiveEnsureMs);
   }
 
   /** Notes that a hive answers. Hearing it twice changes nothing. */
@@ -70,7 +96,7 @@ export class Hives {
     hive.failures = longUp ? 1 : hive.failures + 1;
     hive.hive = "down";
     hive.error = error.message;
-    if (this.#stopped) return;
+    if (this.#stopped || isLasting(error)) return this.#out.clearTimer(`hive:${node}`);
     const step = Math.min(hive.failures, limits.hiveReconnectMs.length) - 1;
     // Spread, so that many queens or nodes do not knock at the same moment.
     this.#out.setTimer(`hive:${node}`, Math.round(limits.hiveReconnectMs[step] * (1 + 0.25 * this.#random())));

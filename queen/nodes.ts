@@ -107,12 +107,19 @@ export class NodeRegistry implements Disposable {
     const names = backends && JSON.stringify(backends.map((b) => b.name));
     const devices = backends && JSON.stringify(Object.fromEntries(backends.map((b) => [b.name, b.devices])));
     this.#database.db.prepare(
-      `update beehives set status = 'reachable', last_error = null, last_connected_unix = ?, hive_port = ?,
+      `update beehives set status = 'reachable', last_error = null, last_connected_unix = ?,
+       hive_port = case when transport = 'local' then ? else hive_port end, platform = coalesce(?, platform),
        backends = coalesce(?, backends), devices = coalesce(?, devices) where node_name = ?`,
-    ).run(seen.unix, seen.hivePort, names ?? null, devices ?? null, name);
+    ).run(seen.unix, seen.hivePort, seen.machine?.platform ?? null, names ?? null, devices ?? null, name);
   }
 
-  /** Notes why a node's hive could not be had. */
+  /** Notes that a machine could be reached and its hive not be had, and why. */
+  noteWithoutHive(name: string, error: string): void {
+    this.#database.db.prepare("update beehives set status = 'reachable', last_error = ? where node_name = ?")
+      .run(error, name);
+  }
+
+  /** Notes why a node could not be reached. */
   noteUnreachable(name: string, error: string): void {
     this.#database.db.prepare("update beehives set status = 'unreachable', last_error = ? where node_name = ?")
       .run(error, name);

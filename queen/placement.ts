@@ -148,12 +148,13 @@ function couldServe(demand: Demand, spawned: Demand): boolean {
     (demand.keepS === undefined || spawned.keepS === demand.keepS);
 }
 
-/** Smaller is better: known to have the backend, hive up, few workers. */
+/** Smaller is better: known to have the backend, not failed the last time, hive up, few workers. */
 function rank(demand: Demand, node: NodeView, workers: readonly WorkerView[]): number {
   const names = node.machine && backendsOf(node.machine.gpus).map((b) => b.name);
   const lacks = demand.backend !== undefined && names !== undefined && !names.includes(demand.backend);
   const hive = { up: 0, starting: 1, down: 2 }[node.hive];
-  return (lacks ? 1_000_000 : 0) + hive * 10_000 + workers.filter((w) => w.node === node.name).length;
+  const failed = node.error !== undefined ? 100_000 : 0;
+  return (lacks ? 1_000_000 : 0) + failed + hive * 10_000 + workers.filter((w) => w.node === node.name).length;
 }
 
 function refuseWithoutNode(demand: Demand, known: Known): Placement {

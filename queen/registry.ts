@@ -12,32 +12,38 @@ import type { NodeRegistry } from "./nodes.ts";
 import { testConnection } from "./ssh.ts";
 import { checkNames } from "./ssh_names.ts";
 
+/** The machines that the queen works with; what is registered is one of them at once. */
+export interface NodesInUse {
+  /** Throws `RBEE_HOME_TOO_LONG` when no other machine can be reached from here. */
+  check(): void;
+  add(row: Beehive): void;
+  replace(row: Beehive): Promise<void>;
+  remove(node: string): Promise<void>;
+}
+
 /** Returns the endpoints of the registry. */
-export function registryEndpoints(registry: NodeRegistry): Endpoint[] {
+export function registryEndpoints(registry: NodeRegistry, hives: NodesInUse): Endpoint[] {
   return [
     endpoint(queenRoutes.listBeehives, () => ({ nodes: registry.beehives() })),
-    endpoint(queenRoutes.addBeehive, ({ body, context }) => add(registry, body, context.signal)),
-    endpoint(queenRoutes.updateBeehive, ({ body, context }) => update(registry, body, context.signal)),
-    endpoint(queenRoutes.removeBeehive, ({ body }) => {
+    endpoint(queenRoutes.addBeehive, async ({ body, context }) => {
+      hives.check();
+      const answer = await add(registry, body, context.signal);
+      hives.add(known(registry, body.node_name));
+      return answer;
+    }),
+    endpoint(queenRoutes.updateBeehive, async ({ body, context }) => {
+      const answer = await update(registry, body, context.signal);
+      await hives.replace(known(registry, body.node_name));
+      return answer;
+    }),
+    endpoint(queenRoutes.removeBeehive, async ({ body }) => {
       refuseLocal(body.node_name);
       if (!registry.remove(body.node_name)) throw unknownNode(registry, body.node_name);
+      await hives.remove(body.node_name);
       return done(body.node_name, `Node '${body.node_name}' removed from the registry`);
     }),
     endpoint(queenRoutes.testBeehive, ({ body, context }) => test(registry, body.node_name, context.signal)),
   ];
-}
-
-/**
- * Returns nothing. Throws `NODE_UNREACHABLE` for a machine that is reached by SSH: a hive there is not started yet.
- * Whoever names no node or another one passes.
- */
-export function refuseRemote(registry: NodeRegistry, name: string | undefined): void {
-  if (name === undefined || name === localNodeName || !registry.beehive(name)) return;
-  throw new RbeeError("NODE_UNREACHABLE", {
-    message: `Cannot use node '${name}': this version does not start hives over SSH yet`,
-    details: { node: name },
-    hint: "Leave --node out, or use --node local",
-  });
 }
 
 const now = () => Math.floor(Date.now() / 1_000);

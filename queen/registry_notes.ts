@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { ErrorCode } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Log } from "../runtime/log.ts";
 import type { NodeRegistry } from "./nodes.ts";
@@ -31,7 +32,9 @@ export class RegistryNotes {
     const { registry, log, hiveUrl } = this.#options;
     if (event.type === "hiveFailed" || event.type === "hiveLost") {
       this.#noted.delete(event.node);
-      later(() => registry.noteUnreachable(event.node, event.error.message), log);
+      const { node, error } = event;
+      const isReached = reached.has(error.code);
+      later(() => registry[isReached ? "noteWithoutHive" : "noteUnreachable"](node, error.message), log);
     } else if (event.type === "hiveStatus" && !this.#noted.has(event.node)) {
       this.#noted.add(event.node);
       const { node, status } = event;
@@ -41,6 +44,18 @@ export class RegistryNotes {
     }
   }
 }
+
+/** The machine answered; it is its hive that could not be had. */
+const reached: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "NODE_NOT_INSTALLED",
+  "HIVE_START_FAILED",
+  "HIVE_LEASED",
+  "VERSION_MISMATCH",
+  "INVALID_API_KEY",
+  "SSH_FORWARDING_FORBIDDEN",
+  "DISK_FULL",
+  "HOME_NOT_WRITABLE",
+]);
 
 /** A durable write waits for the disk, some 10 ms: not in the moment in which the first task's worker is started. */
 function later(write: () => void, log: Log): void {

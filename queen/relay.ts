@@ -34,6 +34,8 @@ export interface RelayOptions {
   readonly correlationId?: string;
   /** How long the task may still take. */
   readonly deadlineMs: number;
+  /** Returns why the way to the worker's node is gone; undefined while it stands, and then it is the worker that broke. */
+  readonly whyGone?: () => Promise<RbeeError | undefined>;
 }
 
 const relayed = counter("rbee_queen_relay_bytes_total", "Bytes passed on from workers to clients");
@@ -113,7 +115,9 @@ export class Relay {
     reader.cancel().catch(() => {}); // ended already, or it ends now
     const { journal } = this.#options.sink;
     if (journal.isFinished) return { kind: "done", failed: journal.endedWithError() };
-    return this.#broken(new RbeeError("WORKER_CRASHED", { cause: lost }));
+    // Not asked for what we cut ourselves: a client waits for that.
+    const gone = this.#cut.signal.aborted ? undefined : await this.#options.whyGone?.();
+    return this.#broken(gone ?? new RbeeError("WORKER_CRASHED", { cause: lost }));
   }
 
   /** Copies until the end, and returns what broke the worker's side of the stream, if something did. */

@@ -77,6 +77,10 @@ export class Scheduler {
         return this.#onStreamEnded(event.task, event.attempt, event.end);
       case "timerFired":
         return this.#out.takeFired(event.timer) ? this.#onTimer(event.timer) : undefined;
+      case "nodeAdded":
+        return this.#fleet.addNode(event.node);
+      case "nodeRemoved":
+        return this.#fleet.removeNode(event.node, event.error);
       case "hiveWanted":
         return this.#fleet.wantHive(event.node);
       case "hiveConnected":

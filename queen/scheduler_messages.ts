@@ -42,6 +42,9 @@ export type SchedulerEvent =
   | { readonly type: "taskCancelled"; readonly task: string; readonly gently: boolean }
   | { readonly type: "streamEnded"; readonly task: string; readonly attempt: number; readonly end: StreamEnd }
   | { readonly type: "timerFired"; readonly timer: string }
+  | { readonly type: "nodeAdded"; readonly node: string }
+  /** `error`: what those are told who wait for something there. */
+  | { readonly type: "nodeRemoved"; readonly node: string; readonly error: RbeeError }
   | { readonly type: "hiveWanted"; readonly node: string }
   | { readonly type: "hiveConnected"; readonly node: string }
   | { readonly type: "hiveFailed"; readonly node: string; readonly error: RbeeError }

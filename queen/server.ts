@@ -16,10 +16,10 @@ import { type Context, type Endpoint, endpoint } from "../runtime/serve.ts";
 import { COMMIT, PLATFORM, VERSION } from "../runtime/version.ts";
 import type { Attach } from "./attach.ts";
 import type { Effects } from "./effects.ts";
-import type { HiveControl } from "./hive_control.ts";
 import type { LiveTask } from "./live_task.ts";
 import type { NodeRegistry } from "./nodes.ts";
-import { refuseRemote, registryEndpoints } from "./registry.ts";
+import { registryEndpoints } from "./registry.ts";
+import type { Roster } from "./roster.ts";
 import type { Scheduler } from "./scheduler.ts";
 import { readDetached, type Tasks } from "./tasks.ts";
 import type { KnownWorker } from "./workers.ts";
@@ -33,14 +33,15 @@ export interface QueenParts {
   readonly tasks: Tasks;
   readonly attach: Attach;
   readonly registry: NodeRegistry;
-  /** By node. */
-  readonly hives: ReadonlyMap<string, HiveControl>;
+  readonly hives: Roster;
   readonly shutDown: () => void;
+  /** How long running tasks may go on when she is told to end. */
+  readonly drainMs: number;
 }
 
 /** Returns every endpoint of the queen. */
 export function queenEndpoints(parts: QueenParts): Endpoint[] {
-  const registry = registryEndpoints(parts.registry);
+  const registry = registryEndpoints(parts.registry, parts.hives);
   return [...ownEndpoints(parts), ...taskEndpoints(parts), ...workerEndpoints(parts), ...registry];
 }
 
@@ -108,7 +109,6 @@ function unknownTask(id: string): RbeeError {
 
 function submit(body: SubmitTask, context: Context, parts: QueenParts) {
   if (body.detach) refuseIfEphemeral(parts, "keep a detached task");
-  refuseRemote(parts.registry, body.node);
   const task = parts.tasks.add(body, context.correlationId);
   begin(task, parts);
   if (task.delivery === "stream") return context.stream((out) => task.follow(out));
@@ -146,7 +146,6 @@ function workerEndpoints(parts: QueenParts): Endpoint[] {
     }),
     endpoint(queenRoutes.startWorker, ({ body, context }) => {
       refuseIfEphemeral(parts, "keep a worker");
-      refuseRemote(parts.registry, body.node);
       const task = tasks.addLoad(body, context.correlationId);
       begin(task, parts);
       return context.stream((out) => task.follow(out));

@@ -19,34 +19,80 @@ import {
 /** What the test prints there: a text that must come back, and the home that `~` means on that machine. */
 const testCommand = `echo 'connection test'; echo "rbee-home=$HOME"`;
 
-/**
- * Returns the arguments of `ssh` for one command. The names in `target` were checked (`ssh_names.ts`). Port 22 is left
- * out: then a `Port` of the user's configuration applies. A shared connection of the user is not used: a test through
- * it would pass with a key that is rejected, and a new one would outlive us.
- */
-export function sshArguments(target: SshTarget, command: string): string[] {
-  const options = {
+/** What every call of `ssh` is told. The names in `target` were checked (`ssh_names.ts`). */
+function commonOptions(connectMs: number): Record<string, string | number> {
+  return {
     BatchMode: "yes",
-    ConnectTimeout: limits.sshConnectTimeoutMs / 1_000,
+    ConnectTimeout: Math.max(1, Math.ceil(connectMs / 1_000)),
     ServerAliveInterval: limits.sshKeepAliveMs / 1_000,
     ServerAliveCountMax: limits.sshKeepAlivesLostMax,
     ForwardAgent: "no",
     ForwardX11: "no",
-    ClearAllForwardings: "yes",
     RemoteCommand: "none",
-    ControlMaster: "no",
-    ControlPath: "none",
     LogLevel: "INFO",
   };
+}
+
+const flags = (options: Record<string, string | number>) =>
+  Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+
+/** Port 22 is left out: then a `Port` of the user's configuration applies. */
+function destination(target: SshTarget): string[] {
   return [
-    ...Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]),
     "-T",
     ...(target.port === defaultSshPort ? [] : ["-p", String(target.port)]),
     ...(target.keyPath === undefined ? [] : ["-i", target.keyPath]),
     "--",
     `${target.user}@${target.host}`,
-    command,
   ];
+}
+
+/**
+ * Returns the arguments of `ssh` for one command over a connection of its own. A shared connection of the user is not
+ * used: a test through it would pass with a key that is rejected, and a new one would outlive us.
+ */
+export function sshArguments(target: SshTarget, command: string): string[] {
+  const own = { ClearAllForwardings: "yes", ControlMaster: "no", ControlPath: "none" };
+  return [...flags({ ...commonOptions(limits.sshConnectTimeoutMs), ...own }), ...destination(target), command];
+}
+
+/** A path as ssh's own expansion of `%` leaves it. */
+const controlPath = (socket: string) => socket.replaceAll("%", "%%");
+
+/**
+ * Returns the arguments of the one connection that everything to a node shares (processes.md P6). Forwarded sockets are
+ * made for this user alone (mask), over one that a killed connection left.
+ */
+export function masterArguments(target: SshTarget, socket: string, connectMs: number): string[] {
+  const own = {
+    ControlMaster: "yes",
+    ControlPath: controlPath(socket),
+    ControlPersist: "no",
+    ClearAllForwardings: "yes",
+    StreamLocalBindUnlink: "yes",
+    StreamLocalBindMask: "0177",
+  };
+  // Its stdin ends with us, and `cat` with it: so does the connection, however we end.
+  const command = `echo ${masterReady}; exec cat`;
+  return [...flags({ ...commonOptions(connectMs), ...own }), ...destination(target), command];
+}
+
+/** What the shared connection prints when it stands. */
+export const masterReady = "rbee-up";
+
+/**
+ * Returns the arguments for one command, or one control request (`-O`), over a shared connection. When that is gone
+ * `ssh` would silently make one of its own: the proxy command that fails keeps it from it.
+ */
+export function sharedArguments(
+  target: SshTarget,
+  socket: string,
+  what: { control?: string[]; command?: string },
+): string[] {
+  const own = { BatchMode: "yes", RemoteCommand: "none", ProxyCommand: "false" };
+  const shared = { ControlMaster: "no", ControlPath: controlPath(socket), ForwardAgent: "no", LogLevel: "INFO" };
+  const command = what.command === undefined ? [] : [what.command];
+  return [...flags({ ...own, ...shared }), ...(what.control ?? []), ...destination(target), ...command];
 }
 
 /** Returns what the test's stdout tells: the home there. Undefined when it is no POSIX shell's; rc files may add lines. */
@@ -62,15 +108,21 @@ export function readTest(stdout: string): { home: string } | undefined {
  * `SSH_KEY_NOT_FOUND`, `SSH_HOST_KEY_UNKNOWN`, `SSH_HOST_KEY_CHANGED`, `SSH_SHELL_UNUSABLE` or `SSH_NOT_INSTALLED`.
  */
 export async function testConnection(target: SshTarget, signal?: AbortSignal): Promise<{ home: string }> {
-  const key = target.keyPath === undefined ? undefined : await lookAtKey(target.keyPath);
-  if (key === "missing") throw sshError(target, keyMissing(target));
-  if (key === "open") throw sshError(target, keyTooOpen(target));
+  const key = await checkKey(target);
   const output = await runOnce("ssh", sshArguments(target, testCommand), { timeoutMs: limits.sshTestMs, signal });
   signal?.throwIfAborted();
   if (!output) throw sshError(target, sshMissing());
   const read = output.code === 0 ? readTest(output.stdout) : undefined;
   if (read) return read;
   throw sshError(target, classify(target, { ...output, keyIsEncrypted: key === "encrypted" }));
+}
+
+/** Returns whether the key of a target is locked by a passphrase. Throws `SSH_KEY_NOT_FOUND`, `SSH_AUTH_FAILED`. */
+export async function checkKey(target: SshTarget): Promise<"encrypted" | "fine"> {
+  const key = target.keyPath === undefined ? "fine" : await lookAtKey(target.keyPath);
+  if (key === "missing") throw sshError(target, keyMissing(target));
+  if (key === "open") throw sshError(target, keyTooOpen(target));
+  return key;
 }
 
 /** Returns the state of a key's file, as far as ssh's own answer would not tell it. */

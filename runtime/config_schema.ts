@@ -23,6 +23,8 @@ export const configSchema = z.strictObject({
     token_file: text.optional(),
     /** How long a task waits for a free slot, when `--wait` does not say. */
     wait_s: seconds(limits.waitForSlotMs),
+    /** How long running tasks may go on when the queen is told to end. */
+    drain_s: seconds(limits.drainMs),
     /** How long a model may take to load, as the queen sees it. */
     load_timeout_s: seconds(limits.workerLoadMs),
   }).prefault({}),
@@ -63,7 +65,14 @@ export const configSchema = z.strictObject({
     dir: text.optional(),
     aliases: z.record(z.string().regex(/^[\w.-]{1,64}$/), text).default({}),
   }).prefault({}),
-  remote: z.strictObject({ binary_path: text.optional(), git_repo_dir: text.optional() }).prefault({}),
+  remote: z.strictObject({
+    /** The hive's executable on every node; absent: `current/rbee-hive` below the node's install path. */
+    binary_path: text.optional(),
+    /** The folder of git commands on every node; absent: the node's install path. */
+    git_repo_dir: text.optional(),
+    /** For one attempt to connect by SSH; three are made. */
+    connect_timeout_s: seconds(limits.sshConnectTimeoutMs),
+  }).prefault({}),
   log: z.strictObject({ level: z.enum(["debug", "info", "warn", "error"]).default("info") }).prefault({}),
 });
 

@@ -169,15 +169,23 @@ export interface Output {
   readonly stderr: string;
 }
 
+/** How a short command is run. */
+export interface RunOptions {
+  timeoutMs?: number;
+  bytesMax?: number;
+  signal?: AbortSignal;
+  cwd?: string;
+  /** Its standard input, closed behind it. Absent: none. */
+  input?: string | ReadableStream<Uint8Array>;
+  /** Every piece of its stdout, as it comes. */
+  onStdout?: (text: string) => void;
+}
+
 /**
  * Runs a short command to its end, without a shell. Returns undefined when the program is missing or may not run.
  * Its output is cut at `bytesMax`, its time at `timeoutMs` (then killed, code 137).
  */
-export async function runOnce(
-  exe: string,
-  args: string[],
-  options: { timeoutMs?: number; bytesMax?: number; signal?: AbortSignal; cwd?: string } = {},
-): Promise<Output | undefined> {
+export async function runOnce(exe: string, args: string[], options: RunOptions = {}): Promise<Output | undefined> {
   let process: Deno.ChildProcess;
   try {
     process = new Deno.Command(exe, {
@@ -185,7 +193,7 @@ export async function runOnce(
       cwd: options.cwd,
       clearEnv: true,
       env: childEnvironment(),
-      stdin: "null",
+      stdin: options.input === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
     }).spawn();
@@ -201,21 +209,32 @@ export async function runOnce(
   };
   const timer = setTimeout(kill, options.timeoutMs ?? limits.probeTimeoutMs);
   options.signal?.addEventListener("abort", kill, { once: true });
-  const collect = async (pipe: ReadableStream<Uint8Array>) => {
+  if (options.signal?.aborted) kill();
+  if (options.input !== undefined) void feed(process, options.input);
+  const collect = async (pipe: ReadableStream<Uint8Array>, onText?: (text: string) => void) => {
     const max = options.bytesMax ?? limits.probeOutputBytesMax;
     const decoder = new TextDecoder();
     let text = "";
     await drain(pipe, process.status, (piece) => {
-      if (text.length < max) text += decoder.decode(piece, { stream: true });
+      const more = decoder.decode(piece, { stream: true });
+      onText?.(more);
+      if (text.length < max) text += more;
     });
     return text;
   };
   const [status, stdout, stderr] = await Promise.all([
     process.status,
-    collect(process.stdout),
+    collect(process.stdout, options.onStdout),
     collect(process.stderr),
   ]);
   clearTimeout(timer);
   options.signal?.removeEventListener("abort", kill);
   return { code: status.code, stdout, stderr };
+}
+
+/** A command may end before it has read everything: its exit code says whether that was right. */
+async function feed(process: Deno.ChildProcess, input: string | ReadableStream<Uint8Array>): Promise<void> {
+  const stream = typeof input === "string" ? new Blob([input]).stream() : input;
+  process.status.then(() => stream.locked ? undefined : stream.cancel().catch(() => {}));
+  await stream.pipeTo(process.stdin).catch(() => {});
 }

@@ -9,8 +9,9 @@ import { type Endpoint, serve, type Server } from "../../runtime/serve.ts";
 import { VERSION } from "../../runtime/version.ts";
 import { Attach } from "../attach.ts";
 import { Effects } from "../effects.ts";
-import { HiveControl } from "../hive_control.ts";
+import { LocalHive } from "../local_hive.ts";
 import { type NodeRegistry, openRegistry } from "../nodes.ts";
+import { Roster } from "../roster.ts";
 import { Scheduler } from "../scheduler.ts";
 import type { SchedulerEvent } from "../scheduler_messages.ts";
 import { queenEndpoints } from "../server.ts";
@@ -23,7 +24,7 @@ export class BenchQueen implements AsyncDisposable {
   readonly server: Server;
   readonly scheduler: Scheduler;
   readonly effects: Effects;
-  readonly hive: HiveControl;
+  readonly hives: Roster;
   readonly events: SchedulerEvent[] = [];
   readonly #registry: NodeRegistry;
   readonly #folder: string;
@@ -44,20 +45,16 @@ export class BenchQueen implements AsyncDisposable {
     };
     const defaults = { model: "builtin:tiny", aliases: {}, waitMs: options.waitMs ?? 7_000 };
     const tasks = new Tasks(defaults, (task) => onEvent({ type: "taskCancelled", task, gently: false }));
-    this.hive = new HiveControl({
-      node: "local",
-      home: folder,
-      hiveFile: `${folder}/hive.json`,
-      token: hive.token,
-      handOverToken: false,
-      portFallback: true,
-      queenId: "queen-1",
-      hostname: "here",
-      isHive: () => true, // the stand-in lives in the test's own process
-      log: noLog,
-      onEvent,
-    });
-    const hives = new Map([["local", this.hive]]);
+    const holder = { id: "queen-1", hostname: "here" };
+    const hives = new Roster({ home: folder, holder, log: noLog, onEvent, connectMs: 1_000 });
+    this.hives = hives;
+    hives.addLocal(
+      new LocalHive({
+        ...{ home: folder, hiveFile: `${folder}/hive.json`, token: hive.token, handOverToken: false },
+        ...{ portFallback: true, holder, log: noLog },
+        isHive: () => true, // the stand-in lives in the test's own process
+      }),
+    );
     this.effects = new Effects({ scheduler: this.scheduler, tasks, hives, log: noLog, spawnMs: 4_000 });
     const endpoints: Endpoint[] = queenEndpoints({
       mode: options.mode ?? "persistent",
@@ -69,6 +66,7 @@ export class BenchQueen implements AsyncDisposable {
       registry,
       hives,
       shutDown: () => {},
+      drainMs: 100,
     });
     const auth = { token: this.token, openNeedsToken: false };
     this.server = serve({ program: "queen-rbee", endpoints, auth, log: noLog, hostname: "127.0.0.1", port: 0 });
@@ -108,7 +106,7 @@ export class BenchQueen implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.hive.end();
+    await this.hives.endAll();
     await this.server.stop(10);
     this.effects.stop();
     this.#attach[Symbol.dispose]();

@@ -98,7 +98,7 @@ export class StandInHive implements AsyncDisposable {
       endpoint(hiveRoutes.lease, () => {
         if (leasedTo) throw new RbeeError("HIVE_LEASED", { details: { host: leasedTo } });
         this.leases++;
-        return { lease_ms: 15_000 };
+        return { lease_ms: 15_000, leased: true };
       }),
       endpoint(hiveRoutes.events, ({ context }) => context.stream((out) => this.#readEvents(out))),
       endpoint(hiveRoutes.spawnWorker, ({ body }) => this.#spawn(body)),

@@ -218,7 +218,7 @@ export const samples: Record<string, Record<string, Sample>> = {
     lease: {
       body: { queen_id: "queen-1", host: "here", version: "0.1.0" },
       bad: [{}, { queen_id: "", host: "h", version: "1" }],
-      answer: { lease_ms: 15_000 },
+      answer: { lease_ms: 15_000, leased: true },
     },
     shutdown: accepted,
   },

@@ -1,0 +1,37 @@
+/**
+ * How one node's hive is had: as a child on this machine, over SSH, or at an address. What is done with it then is the
+ * same for all (`hive_control.ts`).
+ *
+ * @module
+ */
+import type { RbeeError } from "../protocol/error.ts";
+import type { Peer } from "../runtime/call.ts";
+
+/** A hive that answers and is ours to use. */
+export interface OpenHive {
+  readonly peer: Peer;
+  /** Whether it ends with its queen: she, or one before her in this home, has started it. */
+  readonly isOurs: boolean;
+  /** Resolves when the way to it is gone, sooner than its silence would tell. */
+  readonly gone: Promise<RbeeError>;
+}
+
+/** The way to one node's hive. */
+export interface HiveAccess {
+  /**
+   * Returns the running hive, or starts one; its lease is ours then. `say` takes what a person is to know meanwhile.
+   * Throws why it cannot be had: `HIVE_START_FAILED`, `HIVE_LEASED`, `VERSION_MISMATCH`, `CONNECTION_TIMEOUT`, …
+   */
+  open(say: (human: string) => void): Promise<OpenHive>;
+  /** Returns a worker of the open hive as a peer. Throws `CONNECTION_LOST`. */
+  workerPeer(id: string, url: string): Promise<Peer>;
+  /** Notes that a worker is gone: whatever leads to it can be closed. */
+  forgetWorker(id: string): void;
+  /** Returns why the way to the hive is gone, in bounded time; undefined while it stands. */
+  whyGone(): Promise<RbeeError | undefined>;
+  /**
+   * Ends the hive if it is ours. `asked`: it has acknowledged that it is to end; `over` resolves when its events end.
+   * Then closes the way to it. Never rejects.
+   */
+  end(how: { asked: boolean; over: Promise<void> }): Promise<void>;
+}

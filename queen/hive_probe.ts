@@ -1,0 +1,42 @@
+/**
+ * What a queen asks a hive before it is hers: who it is, and its lease.
+ *
+ * @module
+ */
+import { RbeeError } from "../protocol/error.ts";
+import { hiveRoutes } from "../protocol/hive_routes.ts";
+import { limits } from "../protocol/limits.ts";
+import { homeId } from "../runtime/auth.ts";
+import { call, type Peer } from "../runtime/call.ts";
+import { VERSION } from "../runtime/version.ts";
+
+/** Names a queen to hives. `id` stays the same in one RBEE_HOME: her successor there takes her hives over. */
+export interface LeaseHolder {
+  readonly id: string;
+  readonly hostname: string;
+}
+
+/** Returns the version of the hive there whose token is the peer's; undefined when somebody else answers. Throws what `call` throws. */
+export async function hiveVersion(peer: Peer, deadlineMs: number = limits.queenProbeMs): Promise<string | undefined> {
+  // Without the token: whoever answers there has not yet shown what it is.
+  const stranger = { ...peer, token: undefined };
+  const health = await call(stranger, hiveRoutes.health, { deadlineMs, attempts: 1 });
+  // Of another RBEE_HOME, or none at all: it must not be sent our token.
+  return health.home_id === homeId(peer.token ?? "") ? health.version : undefined;
+}
+
+/** Takes or renews the lease. Returns whether the hive ends with its queen. Throws `HIVE_LEASED`, and what `call` throws. */
+export async function renewLease(peer: Peer, holder: LeaseHolder): Promise<{ leased: boolean }> {
+  const body = { queen_id: holder.id, host: holder.hostname, version: VERSION };
+  return await call(peer, hiveRoutes.lease, { body, deadlineMs: limits.leaseRenewMs, attempts: 1 });
+}
+
+/** Returns the error for a hive of another version. `where` names it, `node` its machine when that is another one. */
+export function versionMismatch(version: string, where: string, node?: string): RbeeError {
+  const ours = node === undefined ? "queen-rbee" : "rbee-keeper";
+  return new RbeeError("VERSION_MISMATCH", {
+    message: `Cannot use the hive ${where}: it is v${version}, ${ours} is v${VERSION}`,
+    details: { [ours]: VERSION, "rbee-hive": version, ...(node === undefined ? {} : { node }) },
+    ...(node === undefined ? {} : { hint: `Bring it to v${VERSION}: rbee setup install --node ${node}` }),
+  });
+}

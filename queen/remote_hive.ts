@@ -1,0 +1,149 @@
+/**
+ * The hive of a node that is reached by SSH: found or started there, and reached through forwards of its loopback ports.
+ * Nothing on the node listens on its network.
+ *
+ * @module
+ */
+import { RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
+import { workerKey } from "../runtime/auth.ts";
+import type { Peer } from "../runtime/call.ts";
+import type { Log } from "../runtime/log.ts";
+import { within } from "../runtime/process.ts";
+import { VERSION } from "../runtime/version.ts";
+import type { HiveAccess, OpenHive } from "./hive_access.ts";
+import { hiveVersion, type LeaseHolder, renewLease, versionMismatch } from "./hive_probe.ts";
+import type { NodeLink, Say } from "./node_link.ts";
+import { readStarted, type RemoteHiveFacts, type RemoteRunning, startCommand } from "./remote_start.ts";
+import type { Forward, SshMaster } from "./ssh_master.ts";
+
+/** What is needed to have it. */
+export interface RemoteHiveOptions {
+  readonly facts: RemoteHiveFacts;
+  readonly link: NodeLink;
+  readonly holder: LeaseHolder;
+  readonly log: Log;
+}
+
+/** The way to it. */
+export class RemoteHive implements HiveAccess {
+  readonly #options: RemoteHiveOptions;
+  #master?: SshMaster;
+  #token = "";
+  readonly #workers = new Map<string, Forward>();
+  #isEnding = false;
+
+  constructor(options: RemoteHiveOptions) {
+    this.#options = options;
+  }
+
+  /** See `HiveAccess`. */
+  async open(say: Say): Promise<OpenHive> {
+    if (this.#isEnding) throw new RbeeError("SHUTTING_DOWN");
+    const { link, facts, log } = this.#options;
+    const master = await link.connect(say);
+    const there = await this.#findOrStart(master, say);
+    if (there.version !== VERSION) {
+      if (there.how === "started") await master.run(...this.#stopping()); // nobody else has any use for it
+      throw versionMismatch(there.version, `on ${facts.node}`, facts.node);
+    }
+    if (there.token === undefined) throw noToken(facts.node);
+    const { client } = await master.forward(there.port);
+    const peer: Peer = {
+      program: "rbee-hive",
+      base: base(there.port),
+      token: there.token,
+      client,
+      caller: "queen-rbee",
+    };
+    await this.#check(peer, master);
+    const { leased } = await renewLease(peer, this.#options.holder);
+    this.#master = master;
+    this.#token = there.token;
+    log.info(`hive ${there.how}`, { node: facts.node, pid: there.pid, port: there.port });
+    return { peer, isOurs: leased, gone: master.ended };
+  }
+
+  async #findOrStart(master: SshMaster, say: Say): Promise<RemoteRunning> {
+    const { facts } = this.#options;
+    const { command, input } = startCommand("start", facts);
+    const late = setTimeout(() => say(`🐝 Waiting for the hive on ${facts.node}`), limits.narrateAfterMs);
+    try {
+      const result = await master.run(command, { input, timeoutMs: limits.hiveStartMs + limits.sshLoginMs });
+      const found = readStarted(facts, result);
+      if (found) return found;
+      throw new RbeeError("HIVE_START_FAILED", { message: `Cannot start the hive on ${facts.node}` });
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  #stopping(): [string, { input: string; timeoutMs: number }] {
+    const { command, input } = startCommand("stop", this.#options.facts);
+    return [command, { input, timeoutMs: 2 * limits.everythingGoneMs }];
+  }
+
+  /** Throws when what answers on that port is not the hive whose token we have read. */
+  async #check(peer: Peer, master: SshMaster): Promise<void> {
+    const { node } = this.#options.facts;
+    let version: string | undefined;
+    try {
+      version = await hiveVersion(peer, limits.callTimeoutMs);
+    } catch (cause) {
+      await within(master.ended, limits.sshGoneMs); // its words arrive a little after the broken request
+      if (!master.forbidsForwarding) throw cause;
+      throw new RbeeError("SSH_FORWARDING_FORBIDDEN", {
+        message: `Cannot reach the hive on ${node}: its sshd forbids forwarding`,
+        details: { node },
+        cause,
+      });
+    }
+    if (version === undefined) throw noToken(node);
+  }
+
+  /** See `HiveAccess`: a forward to its port, and a key that is derived from the hive's token. */
+  async workerPeer(id: string, url: string): Promise<Peer> {
+    const { node } = this.#options.facts;
+    if (!this.#master?.isUp) {
+      throw await this.whyGone() ?? new RbeeError("CONNECTION_LOST", { details: { node } });
+    }
+    const port = Number(new URL(url).port);
+    const forward = await this.#master.forward(port);
+    this.#workers.set(id, forward);
+    const token = workerKey(this.#token, id);
+    return { program: "llm-worker-rbee", base: base(port), token, client: forward.client, caller: "queen-rbee" };
+  }
+
+  /** See `HiveAccess`. */
+  forgetWorker(id: string): void {
+    const forward = this.#workers.get(id);
+    this.#workers.delete(id);
+    // The next worker on that port may be there already, and use the same forward.
+    if (forward && ![...this.#workers.values()].includes(forward)) forward.close();
+  }
+
+  /** See `HiveAccess`. */
+  async whyGone(): Promise<RbeeError | undefined> {
+    const master = this.#master;
+    if (!master || !await within(master.ended, limits.sshGoneMs)) return undefined;
+    return await master.ended;
+  }
+
+  /** See `HiveAccess`. What cannot be asked ends by itself when its lease is over. */
+  async end({ asked, over }: { asked: boolean; over: Promise<void> }): Promise<void> {
+    this.#isEnding = true;
+    if (asked) await within(over, limits.everythingGoneMs);
+    await this.#options.link.close().catch(() => {});
+  }
+}
+
+const base = (port: number) => `http://127.0.0.1:${port}`;
+
+function noToken(node: string): RbeeError {
+  return new RbeeError("INVALID_API_KEY", {
+    message: `Cannot use the hive on ${node}: the key in ~/.rbee/hive.token there is not its key`,
+    details: { node, address: node },
+    hint:
+      `Its operator gave it another token: write it to ~/.rbee/hive.token on ${node} (chmod 600), or stop that hive`,
+  });
+}

@@ -1,0 +1,176 @@
+/**
+ * The nodes that the queen works with, each with the way to its hive: this machine, and those of the registry.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
+import { type Beehive, localNodeName } from "../protocol/node.ts";
+import type { Log } from "../runtime/log.ts";
+import type { HiveAccess } from "./hive_access.ts";
+import { HiveControl } from "./hive_control.ts";
+import type { LeaseHolder } from "./hive_probe.ts";
+import { NodeLink } from "./node_link.ts";
+import { RemoteHive } from "./remote_hive.ts";
+import type { RemoteHiveFacts } from "./remote_start.ts";
+import type { SshTarget } from "./ssh_failure.ts";
+import type { SchedulerEvent } from "./scheduler_messages.ts";
+
+/** What the roster is made from. */
+export interface RosterOptions {
+  /** Real path of RBEE_HOME: the sockets lie below it. */
+  readonly home: string;
+  readonly holder: LeaseHolder;
+  readonly log: Log;
+  readonly onEvent: (event: SchedulerEvent) => void;
+  /** `[remote] binary_path` (S57); absent: `current/rbee-hive` below the node's install path. */
+  readonly binaryPath?: string;
+  /** For one attempt to connect. */
+  readonly connectMs: number;
+}
+
+interface Entry {
+  readonly control: HiveControl;
+  readonly row?: Beehive;
+  readonly link?: NodeLink;
+}
+
+/** All of them. */
+export class Roster {
+  readonly #options: RosterOptions;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(options: RosterOptions) {
+    this.#options = options;
+    // What a queen before us left: she was killed, and her connections with her.
+    removeFolder(socketsOf(options.home));
+  }
+
+  /** Returns the way to a node's hive; undefined when the node is not known. */
+  get(node: string): HiveControl | undefined {
+    return this.#entries.get(node)?.control;
+  }
+
+  /** Throws `RBEE_HOME_TOO_LONG` when no other machine can be reached from here. */
+  check(): void {
+    checkSocketPath(this.#options.home);
+  }
+
+  /** Returns the names of all nodes. */
+  names(): string[] {
+    return [...this.#entries.keys()];
+  }
+
+  /** Adds this machine. */
+  addLocal(access: HiveAccess): void {
+    this.#entries.set(localNodeName, { control: this.#control(localNodeName, access) });
+  }
+
+  /** Adds a registered machine. Throws `RBEE_HOME_TOO_LONG`. */
+  add(row: Beehive): void {
+    const { home, holder, log, connectMs } = this.#options;
+    const node = row.node_name;
+    const link = new NodeLink({ node, target: targetOf(row), folder: socketFolder(home, node), connectMs });
+    const access = new RemoteHive({ facts: this.factsOf(row), link, holder, log });
+    this.#entries.set(node, { row, link, control: this.#control(node, access) });
+    this.#options.onEvent({ type: "nodeAdded", node });
+  }
+
+  #control(node: string, access: HiveAccess): HiveControl {
+    const { holder, log, onEvent } = this.#options;
+    return new HiveControl({ node, access, holder, log, onEvent });
+  }
+
+  /** Returns what is said about a machine's hive. */
+  factsOf(row: Beehive): RemoteHiveFacts {
+    return {
+      node: row.node_name,
+      exe: this.#options.binaryPath ?? `${row.install_path}/current/rbee-hive`,
+      hivePort: row.hive_port ?? 0,
+      workerPortStart: row.worker_port_start ?? 0,
+      workerPortEnd: row.worker_port_end ?? 0,
+    };
+  }
+
+  /** Returns the SSH connection of a registered machine. Throws `NODE_NOT_FOUND`. */
+  link(node: string): NodeLink {
+    const link = this.#entries.get(node)?.link;
+    if (link) return link;
+    const message = node === localNodeName
+      ? `Cannot do this on ${localNodeName}: it is this machine`
+      : `Cannot find node '${node}' in the rbee-hive registry`;
+    throw new RbeeError("NODE_NOT_FOUND", { message, details: { node, nodes: this.names() } });
+  }
+
+  /** Forgets a machine: what runs there for us ends. */
+  async remove(node: string): Promise<void> {
+    const entry = this.#entries.get(node);
+    if (!entry?.row) return;
+    this.#entries.delete(node);
+    const message = `Cannot go on: node '${node}' was changed or removed`;
+    this.#options.onEvent({ type: "nodeRemoved", node, error: new RbeeError("NODE_UNREACHABLE", { message }) });
+    await entry.control.end();
+  }
+
+  /** Puts a changed machine in the place of what was known of it. */
+  async replace(row: Beehive): Promise<void> {
+    await this.remove(row.node_name);
+    this.add(row);
+  }
+
+  /** Ends every hive that is ours, all at once. `onGone` is told of each node whose hive has ended. Never rejects. */
+  async endAll(onGone: (node: string, count: { gone: number; all: number }) => void = () => {}): Promise<void> {
+    const entries = [...this.#entries];
+    const all = entries.filter(([, { control }]) => control.isOurs).length;
+    let gone = 0;
+    await Promise.all(entries.map(async ([node, { control }]) => {
+      const { isOurs } = control;
+      await control.end();
+      if (isOurs) onGone(node, { gone: ++gone, all });
+    }));
+    removeFolder(socketsOf(this.#options.home));
+  }
+}
+
+const socketsOf = (home: string) => `${home}/s`;
+
+/** A folder for one node's sockets: short, whatever the node's name is. */
+function socketFolder(home: string, node: string): string {
+  checkSocketPath(home);
+  return `${socketsOf(home)}/${createHash("sha256").update(node).digest("hex").slice(0, 8)}`;
+}
+
+const longestSocket = "/s/12345678/65535".length;
+
+/** Throws `RBEE_HOME_TOO_LONG` when the sockets of SSH connections do not fit below this folder, or cannot be named there. */
+export function checkSocketPath(home: string): void {
+  const bytes = new TextEncoder().encode(home).length + longestSocket;
+  if (bytes > limits.sshSocketBytesMax) {
+    throw new RbeeError("RBEE_HOME_TOO_LONG", {
+      message: `Cannot reach other machines from ${home}: its path is too long for the sockets of SSH`,
+      details: { path: home, bytes, bytes_max: limits.sshSocketBytesMax },
+      hint: `Set RBEE_HOME to a path of at most ${limits.sshSocketBytesMax - longestSocket} bytes`,
+    });
+  }
+  if (home.includes(":")) {
+    throw new RbeeError("CONFIG_INVALID", {
+      message: `Cannot reach other machines from ${home}: SSH cannot name a socket below a path with a colon`,
+      hint: "Set RBEE_HOME to a path without one",
+    });
+  }
+}
+
+/** Returns whom `ssh` is to reach for a machine. */
+export function targetOf(row: Pick<Beehive, "ssh_host" | "ssh_user" | "ssh_port" | "ssh_key_path">): SshTarget {
+  const key = row.ssh_key_path === null ? {} : { keyPath: row.ssh_key_path };
+  return { host: row.ssh_host, user: row.ssh_user, port: row.ssh_port, ...key };
+}
+
+function removeFolder(folder: string): void {
+  try {
+    Deno.removeSync(folder, { recursive: true });
+  } catch {
+    // it is not there
+  }
+}
