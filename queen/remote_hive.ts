@@ -57,7 +57,7 @@ export class RemoteHive implements HiveAccess {
       caller: "queen-rbee",
     };
     await this.#check(peer, master);
-    const { leased } = await renewLease(peer, this.#options.holder);
+    const { leased } = await this.#takeLease(peer);
     this.#master = master;
     this.#token = there.token;
     log.info(`hive ${there.how}`, { node: facts.node, pid: there.pid, port: there.port });
@@ -81,6 +81,17 @@ export class RemoteHive implements HiveAccess {
   #stopping(): [string, { input: string; timeoutMs: number }] {
     const { command, input } = startCommand("stop", this.#options.facts);
     return [command, { input, timeoutMs: 2 * limits.everythingGoneMs }];
+  }
+
+  async #takeLease(peer: Peer): Promise<{ leased: boolean }> {
+    const { facts, holder } = this.#options;
+    try {
+      return await renewLease(peer, holder);
+    } catch (error) {
+      if (!(error instanceof RbeeError) || error.code !== "HIVE_LEASED") throw error;
+      const message = `Cannot use the hive on ${facts.node}: a queen on ${error.details.host} holds it`;
+      throw new RbeeError(error.code, { message, details: { ...error.details, node: facts.node }, hint: error.hint });
+    }
   }
 
   /** Throws when what answers on that port is not the hive whose token we have read. */
