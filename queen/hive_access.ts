@@ -16,6 +16,16 @@ export interface OpenHive {
   readonly gone: Promise<RbeeError>;
 }
 
+/** How far the end of a hive has come. */
+export interface HiveEnd {
+  /** It answered until now, and ends with its queen. */
+  readonly isOurs: boolean;
+  /** It has acknowledged that it is to end. */
+  readonly asked: boolean;
+  /** Resolves when its events have ended. */
+  readonly over: Promise<void>;
+}
+
 /** The way to one node's hive. */
 export interface HiveAccess {
   /**
@@ -29,9 +39,6 @@ export interface HiveAccess {
   forgetWorker(id: string): void;
   /** Returns why the way to the hive is gone, in bounded time; undefined while it stands. */
   whyGone(): Promise<RbeeError | undefined>;
-  /**
-   * Ends the hive if it is ours. `asked`: it has acknowledged that it is to end; `over` resolves when its events end.
-   * Then closes the way to it. Never rejects.
-   */
-  end(how: { asked: boolean; over: Promise<void> }): Promise<void>;
+  /** Ends the hive when it is ours, and closes the way to it. Never rejects. */
+  end(how: HiveEnd): Promise<void>;
 }

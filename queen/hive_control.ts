@@ -154,8 +154,9 @@ export class HiveControl {
   async end(): Promise<void> {
     this.#isEnding = true;
     const connection = this.#connection;
-    const asked = connection?.hive.isOurs ? await this.#ask(connection.hive.peer) : false;
-    await this.#options.access.end({ asked, over: connection?.over ?? Promise.resolve() });
+    const isOurs = connection?.hive.isOurs ?? false;
+    const asked = connection && isOurs ? await this.#ask(connection.hive.peer) : false;
+    await this.#options.access.end({ isOurs, asked, over: connection?.over ?? Promise.resolve() });
     this.#connection?.lose(new RbeeError("SHUTTING_DOWN"));
   }
 

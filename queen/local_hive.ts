@@ -14,7 +14,7 @@ import { runsProgram } from "../runtime/other_process.ts";
 import { type Child, type Ended, startChild, within } from "../runtime/process.ts";
 import { readRunning } from "../runtime/running.ts";
 import { VERSION } from "../runtime/version.ts";
-import type { HiveAccess, OpenHive } from "./hive_access.ts";
+import type { HiveAccess, HiveEnd, OpenHive } from "./hive_access.ts";
 import { hiveVersion, type LeaseHolder, renewLease, versionMismatch } from "./hive_probe.ts";
 import { startFailure } from "./hive_start_failure.ts";
 
@@ -143,7 +143,7 @@ export class LocalHive implements HiveAccess {
   }
 
   /** See `HiveAccess`. An adopted one is left as it is. */
-  async end({ asked }: { asked: boolean }): Promise<void> {
+  async end({ asked }: HiveEnd): Promise<void> {
     this.#isEnding = true;
     const child = this.#child;
     if (!child) return;

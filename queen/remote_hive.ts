@@ -11,10 +11,11 @@ import type { Peer } from "../runtime/call.ts";
 import type { Log } from "../runtime/log.ts";
 import { within } from "../runtime/process.ts";
 import { VERSION } from "../runtime/version.ts";
-import type { HiveAccess, OpenHive } from "./hive_access.ts";
+import type { HiveAccess, HiveEnd, OpenHive } from "./hive_access.ts";
 import { hiveVersion, type LeaseHolder, renewLease, versionMismatch } from "./hive_probe.ts";
 import type { NodeLink, Say } from "./node_link.ts";
 import { readStarted, type RemoteHiveFacts, type RemoteRunning, startCommand } from "./remote_start.ts";
+import { commandLine } from "./shell_words.ts";
 import type { Forward, SshMaster } from "./ssh_master.ts";
 
 /** What is needed to have it. */
@@ -30,6 +31,7 @@ export class RemoteHive implements HiveAccess {
   readonly #options: RemoteHiveOptions;
   #master?: SshMaster;
   #token = "";
+  #pid = 0;
   readonly #workers = new Map<string, Forward>();
   #isEnding = false;
 
@@ -60,6 +62,7 @@ export class RemoteHive implements HiveAccess {
     const { leased } = await this.#takeLease(peer);
     this.#master = master;
     this.#token = there.token;
+    this.#pid = there.pid;
     log.info(`hive ${there.how}`, { node: facts.node, pid: there.pid, port: there.port });
     return { peer, isOurs: leased, gone: master.ended };
   }
@@ -140,11 +143,21 @@ export class RemoteHive implements HiveAccess {
     return await master.ended;
   }
 
-  /** See `HiveAccess`. What cannot be asked ends by itself when its lease is over. */
-  async end({ asked, over }: { asked: boolean; over: Promise<void> }): Promise<void> {
+  /** See `HiveAccess`. One that cannot be reached ends by itself when its lease is over. */
+  async end({ isOurs, asked, over }: HiveEnd): Promise<void> {
     this.#isEnding = true;
-    if (asked) await within(over, limits.everythingGoneMs);
+    if (isOurs && this.#master?.isUp) {
+      // Its last words come a little before its end; one that does not even answer is stopped by signals.
+      const isEnding = asked && await within(over, limits.drainMs + limits.termGraceMs);
+      await this.#master.run(...(isEnding ? this.#waiting() : this.#stopping())).catch(() => {});
+    }
     await this.#options.link.close().catch(() => {});
+  }
+
+  /** Waits there until the process is gone: nothing of ours is to be seen when we say that it has ended. */
+  #waiting(): [string, { timeoutMs: number }] {
+    const loop = "i=0; while kill -0 $1 2>/dev/null && [ $i -lt 100 ]; do i=$((i+1)); sleep 0.05; done";
+    return [`exec sh -c ${commandLine([loop, "sh", String(this.#pid)])}`, { timeoutMs: limits.termGraceMs }];
   }
 }
 

@@ -38,7 +38,7 @@ export function startCommand(
   facts: RemoteHiveFacts,
 ): { command: string; input: string } {
   const { exe, hivePort, workerPortStart, workerPortEnd } = facts;
-  const seconds = (action === "stop" ? limits.everythingGoneMs : limits.hiveStartMs) / 1_000;
+  const seconds = (action === "stop" ? limits.termGraceMs : limits.hiveStartMs) / 1_000;
   const words = [action, exe, ...[hivePort, workerPortStart, workerPortEnd, seconds].map(String)];
   return { command: scriptLine(words), input: script() };
 }

@@ -46,6 +46,7 @@ find)
 stop)
   if ! running; then say none; exit 0; fi
   kill -TERM "$pid"
+  kill -CONT "$pid" 2>/dev/null || true # one that is stopped takes no signal but this
   if ! until_gone "$pid"; then kill -KILL "$pid" 2>/dev/null || true; say killed; exit 0; fi
   say stopped
   exit 0
