@@ -22,6 +22,8 @@ const portsFrom = 20_000;
 const portsTo = 32_000;
 const portsEach = 24;
 const portListen = "0A";
+/** 127.0.0.0/8, ::1 and ::ffff:127.0.0.0/104, each four bytes in this machine's order. */
+const loopback = /^(0{16}FFFF0000)?[0-9A-F]{6}7F$|^0{24}01000000$/;
 
 /** Returns a range of ports that is ours until it is disposed. Throws when none is free. */
 export function claimPorts(): PortRange {
@@ -31,7 +33,7 @@ export function claimPorts(): PortRange {
   for (let tried = 0; tried < count; tried++) {
     const index = (start + tried) % count;
     const first = portsFrom + index * portsEach;
-    const file = tryHold(index);
+    const file = tryHold(join(temporaryFolder(), "rbee-test-ports"), index);
     if (!file) continue;
     if (used.some((p) => p >= first && p < first + portsEach)) {
       file.close();
@@ -42,8 +44,11 @@ export function claimPorts(): PortRange {
   throw new Error(`Cannot find ${portsEach} free ports between ${portsFrom} and ${portsTo}`);
 }
 
-function tryHold(index: number): Deno.FsFile | undefined {
-  const folder = join(temporaryFolder(), "rbee-test-ports");
+/**
+ * Returns the locked file of a number in a folder, undefined when somebody else holds it. Whoever closes the file, or
+ * ends in any way, lets go.
+ */
+export function tryHold(folder: string, index: number): Deno.FsFile | undefined {
   Deno.mkdirSync(folder, { recursive: true });
   const file = Deno.openSync(join(folder, String(index)), { create: true, write: true });
   if (file.tryLockSync(true)) return file;
@@ -62,19 +67,39 @@ function rangeFrom(first: number, file: Deno.FsFile): PortRange {
   };
 }
 
+/** A TCP port that something listens on. */
+export interface Listener {
+  readonly port: number;
+  /** Only this machine itself can connect to it. */
+  readonly isLoopback: boolean;
+}
+
 /** Returns every TCP port that something listens on, from the kernel's table. Linux only; empty elsewhere. */
 export function listeningPorts(): number[] {
-  return ["/proc/net/tcp", "/proc/net/tcp6"].flatMap((path) => {
-    let text: string;
+  return listenersBeside("self").map(({ port }) => port);
+}
+
+/** Returns what listens in the network namespace of a process. */
+export function listenersBeside(pid: number | "self"): Listener[] {
+  return socketsBeside(pid).flatMap(([, local, , state]) => {
+    const [address, port] = local.split(":");
+    return state === portListen ? [{ port: parseInt(port, 16), isLoopback: loopback.test(address) }] : [];
+  });
+}
+
+/** Returns how many connections the network namespace of a process has, those included that are ending. */
+export function connectionsBeside(pid: number): number {
+  return socketsBeside(pid).filter(([, , , state]) => state !== portListen).length;
+}
+
+/** The kernel's table, a line for each TCP socket, in columns. */
+function socketsBeside(pid: number | "self"): string[][] {
+  return [`/proc/${pid}/net/tcp`, `/proc/${pid}/net/tcp6`].flatMap((path) => {
     try {
-      text = Deno.readTextFileSync(path);
+      return Deno.readTextFileSync(path).trim().split("\n").slice(1).map((line) => line.trim().split(/\s+/));
     } catch {
       return []; // no IPv6, or not Linux
     }
-    return text.split("\n").slice(1).flatMap((line) => {
-      const [, local, , state] = line.trim().split(/\s+/);
-      return state === portListen ? [parseInt(local.split(":")[1], 16)] : [];
-    });
   });
 }
 

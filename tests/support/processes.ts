@@ -70,12 +70,29 @@ export function send(pid: number, signal: Deno.Signal): boolean {
   }
 }
 
-function processes(belongs: (environment: Readonly<Record<string, string>>) => boolean): ProcessEntry[] {
+/** Returns the living processes of another one's PID namespace, without that one; their ids are those seen from here. */
+export function processesBeside(pid: number): ProcessEntry[] {
+  const namespace = pidNamespace(pid);
+  if (namespace === undefined) return [];
+  return processes((_environment, other) => other !== pid && pidNamespace(other) === namespace);
+}
+
+function pidNamespace(pid: number): string | undefined {
+  try {
+    return Deno.readLinkSync(`/proc/${pid}/ns/pid`);
+  } catch {
+    return undefined; // it has ended
+  }
+}
+
+function processes(
+  belongs: (environment: Readonly<Record<string, string>>, pid: number) => boolean,
+): ProcessEntry[] {
   const found: ProcessEntry[] = [];
   for (const entry of Deno.readDirSync("/proc")) {
     if (!/^\d+$/.test(entry.name)) continue;
     const one = processOf(Number(entry.name));
-    if (one && belongs(one.environment)) found.push(one);
+    if (one && belongs(one.environment, one.pid)) found.push(one);
   }
   return found;
 }

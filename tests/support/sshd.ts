@@ -65,17 +65,57 @@ export class SshHome {
     }
   }
 
-  /** Lets a name mean a port of this machine. */
-  addHost(host: string, port: number): void {
-    const path = join(this.folder, "config");
-    Deno.writeTextFileSync(path, `Host ${host}\n  HostName 127.0.0.1\n  Port ${port}\n`, { append: true });
+  /** Lets a name mean a port, of this machine when no address is given; `more`: lines of its own for the name. */
+  addHost(host: string, port: number, { address = "127.0.0.1", more = [] }: SshHost = {}): void {
+    const lines = [`Host ${host}`, `HostName ${address}`, `Port ${port}`, ...more];
+    Deno.writeTextFileSync(join(this.folder, "config"), lines.join("\n  ") + "\n", { append: true });
   }
 
-  /** Trusts a host key (a line of a `.pub` file) at a port. */
-  trust(port: number, key: string): void {
-    const path = join(this.folder, "known_hosts");
-    Deno.writeTextFileSync(path, `[127.0.0.1]:${port} ${key}\n`, { append: true });
+  /** Trusts a host key (a line of a `.pub` file) at a port, of this machine when no address is given. */
+  trust(port: number, key: string, { address = "127.0.0.1" }: SshHost = {}): void {
+    const host = port === 22 ? address : `[${address}]:${port}`;
+    Deno.writeTextFileSync(join(this.folder, "known_hosts"), `${host} ${key}\n`, { append: true });
   }
+}
+
+/** Where a host is, and what else the person's configuration says about it. */
+export interface SshHost {
+  readonly address?: string;
+  readonly more?: readonly string[];
+}
+
+/** What an sshd is told. */
+export interface SshdSettings {
+  readonly address: string;
+  readonly port: number;
+  /** Paths as the sshd sees them. */
+  readonly hostKey: string;
+  readonly authorizedKeys: string;
+  /** Lines that come first and therefore win. */
+  readonly more?: readonly string[];
+}
+
+/** Returns an sshd_config that lets in who holds a key, and nobody by a password. */
+export function sshdConfig({ address, port, hostKey, authorizedKeys, more = [] }: SshdSettings): string {
+  return [
+    ...more,
+    ...[
+      `Port ${port}`,
+      `ListenAddress ${address}`,
+      `HostKey ${hostKey}`,
+      "PidFile none",
+      "StrictModes no",
+      "UsePAM no",
+    ],
+    ...[`AuthorizedKeysFile ${authorizedKeys}`, "PasswordAuthentication no", "KbdInteractiveAuthentication no"],
+    "PermitRootLogin prohibit-password",
+  ].join("\n") + "\n";
+}
+
+/** Makes a host key at a path. Returns its public half, as known_hosts takes it. */
+export function makeHostKey(path: string): string {
+  output("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path]);
+  return Deno.readTextFileSync(`${path}.pub`).trim();
 }
 
 /** A running sshd. */
@@ -92,14 +132,13 @@ export async function startSshd(
   const { folder, port } = options;
   Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
   const key = join(folder, "host_key");
-  output("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key]);
+  const hostKey = makeHostKey(key);
   if (Deno.uid() === 0) Deno.mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
-  const config = [
-    ...[`Port ${port}`, "ListenAddress 127.0.0.1", `HostKey ${key}`, "PidFile none", "StrictModes no", "UsePAM no"],
-    ...[`AuthorizedKeysFile ${options.authorizedKeys}`, "PasswordAuthentication no", "KbdInteractiveAuthentication no"],
-    "PermitRootLogin prohibit-password",
-  ];
-  Deno.writeTextFileSync(join(folder, "sshd_config"), config.join("\n") + "\n");
+  const { authorizedKeys } = options;
+  Deno.writeTextFileSync(
+    join(folder, "sshd_config"),
+    sshdConfig({ address: "127.0.0.1", port, hostKey: key, authorizedKeys }),
+  );
   const child = new Deno.Command("setpriv", {
     args: ["--pdeathsig", "KILL", "/usr/sbin/sshd", "-D", "-f", join(folder, "sshd_config"), "-E", join(folder, "log")],
     stdin: "null",
@@ -113,7 +152,7 @@ export async function startSshd(
   });
   return {
     port,
-    hostKey: Deno.readTextFileSync(`${key}.pub`).trim(),
+    hostKey,
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");
       await child.status;

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { join } from "../../../runtime/path.ts";
 import type { WorkerRecord } from "../../../protocol/worker.ts";
+import { canRunCluster, clusterNeed } from "../../support/cluster.ts";
 import { eventually } from "../../support/eventually.ts";
 import { Suite } from "../../support/gherkin.ts";
 import { canMount } from "../../support/mounts.ts";
@@ -132,6 +133,11 @@ export const suite: Suite<Scenario> = new Suite<Scenario>({
     isMet: canRunSshd,
     why: "needs sshd",
     line: "apt-get install openssh-server, then TAGS=@sshd deno task test tests/features",
+  }, {
+    tag: "@cluster",
+    isMet: canRunCluster,
+    why: clusterNeed.why,
+    line: `${clusterNeed.install}, then as root TAGS=@cluster deno task test tests/features`,
   }, {
     tag: "@mounts",
     isMet: canMount,
