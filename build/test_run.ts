@@ -2,12 +2,14 @@
  * `deno task test [paths] [flags of deno test]`: checks, executables, tests; the last line is `N passed, N failed`.
  * With paths only those tests run (behind fresh executables), without the checks.
  */
+import { removeLostCables } from "../tests/support/cluster_network.ts";
 import { killAll, processesUnder } from "../tests/support/processes.ts";
 import { removeFolder, temporaryFolder } from "../tests/support/temporary.ts";
 import { CHECKS, runChecks } from "./checks.ts";
 import { compileAll } from "./compile.ts";
 import { fromRoot, say } from "./files.ts";
 import { showCheck } from "./ok.ts";
+import { provideTestNeeds } from "./test_needs.ts";
 import { Tally } from "./test_tally.ts";
 
 const RUN_MS_MAX = 20 * 60_000;
@@ -26,6 +28,7 @@ export async function runTests(args: readonly string[]): Promise<number> {
   }
   if (!stop.signal.aborted) {
     try {
+      await provideTestNeeds();
       await compileAll();
       await denoTest(args, { tally, isWhole, signal: stop.signal });
     } catch (error) {
@@ -71,6 +74,7 @@ async function denoTest(args: readonly string[], { tally, isWhole, signal }: Den
   const status = await child.status;
   clearTimeout(bound);
   const left = sweep(child.pid);
+  await removeLostCables();
   if (signal.aborted) return;
   for (const process of left) say(`✗ left behind by a test: ${process}`);
   if (left.length > 0 || (!status.success && tally.failed === 0)) tally.count(false);
