@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "../../runtime/path.ts";
 import { canRunCluster, Cluster, clusterMissing } from "./cluster.ts";
 import type { HostOptions } from "./cluster_host.ts";
-import { cables, removeLostCables } from "./cluster_network.ts";
+import { cables, clusterPath, removeLostCables } from "./cluster_network.ts";
 import { eventually, pause } from "./eventually.ts";
 import { scanPorts } from "./port_scan.ts";
 import { isAlive, processesUnder } from "./processes.ts";
@@ -238,11 +238,12 @@ Deno.test({
   name: "a cable that a killed test left is taken away by name" + clusterMissing(),
   ignore: !canRunCluster(),
   async fn() {
-    // No network has this number, so no cluster holds it.
-    const args = ["link", "add", "rbt9999-0", "type", "veth", "peer", "name", "rbt9999-1"];
-    const added = new Program({ exe: "/sbin/ip", args, cwd: "/", env: {} });
+    // No network has this number, so no cluster holds it; nor has another run of this test.
+    const prefix = `rbt${100_000 + Deno.pid}-`;
+    const args = ["link", "add", `${prefix}0`, "type", "veth", "peer", "name", `${prefix}1`];
+    const added = new Program({ exe: "ip", args, cwd: "/", env: { PATH: clusterPath } });
     assert.equal((await added.ends(5_000)).code, 0, added.account());
     await removeLostCables();
-    assert.deepEqual(cables().filter((name) => name.startsWith("rbt9999-")), []);
+    assert.deepEqual(cables().filter((name) => name.startsWith(prefix)), []);
   },
 });
