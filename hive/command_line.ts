@@ -14,6 +14,7 @@ export interface HiveCommands {
   daemon(flags: DaemonFlags): Promise<void>;
   detect(options: { json: boolean }): Promise<void>;
   status(options: { json: boolean }): Promise<void>;
+  fingerprint(options: { json: boolean }): Promise<void>;
 }
 
 type RawDaemon = Partial<DaemonFlags> & { addr?: { listen: string; port: number } };
@@ -22,7 +23,7 @@ const daemonExamples = `
 Examples:
   rbee-hive daemon                          serve on 127.0.0.1:9200
   rbee-hive daemon --port 9300              serve on another port
-  RBEE_HIVE_TOKEN=… rbee-hive daemon --addr 192.168.1.5:9200   serve a trusted network
+  RBEE_HIVE_TOKEN=… rbee-hive daemon --listen 192.168.1.5   serve a trusted network, with TLS
 `;
 
 /** Returns the command; its actions call `commands`. Throws commander's own errors for wrong usage. */
@@ -40,6 +41,7 @@ export function hiveCommandLine(commands: HiveCommands): Command {
     .option("--port <n>", `the port to listen on (default: ${ports.hive})`, portNumber)
     .option("--listen <address>", "the address to listen on (default: 127.0.0.1)", address)
     .option("--addr <host:port>", "both at once", hostAndPort)
+    .option("--plaintext", "speak no TLS on the network: everybody on it can read along")
     .addOption(new Option("--leased", "end when no queen renews the lease").hideHelp())
     .addOption(new Option("--port-fallback", "take another port when that one is taken").hideHelp())
     .addOption(new Option("--detached", "write the log to its file alone").hideHelp())
@@ -58,6 +60,12 @@ export function hiveCommandLine(commands: HiveCommands): Command {
     .addHelpText("after", "\nExamples:\n  rbee-hive status\n  rbee-hive status --json\n")
     .allowExcessArguments(false)
     .action((options: { json: boolean }) => commands.status(options));
+  program.command("fingerprint")
+    .description("show the certificate of this machine's hive, for `rbee setup add-node` elsewhere")
+    .option("--json", "print JSON", false)
+    .addHelpText("after", "\nExamples:\n  rbee-hive fingerprint\n  rbee-hive fingerprint --json\n")
+    .allowExcessArguments(false)
+    .action((options: { json: boolean }) => commands.fingerprint(options));
   return program;
 }
 
@@ -65,6 +73,7 @@ function daemonFlags(raw: RawDaemon): DaemonFlags {
   return {
     port: raw.port ?? raw.addr?.port,
     listen: raw.listen ?? raw.addr?.listen,
+    plaintext: raw.plaintext ?? false,
     leased: raw.leased ?? false,
     portFallback: raw.portFallback ?? false,
     detached: raw.detached ?? false,

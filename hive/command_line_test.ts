@@ -9,6 +9,7 @@ async function daemonFlags(...args: string[]): Promise<DaemonFlags> {
     daemon: (flags: DaemonFlags) => (found = flags, Promise.resolve()),
     detect: ignore,
     status: ignore,
+    fingerprint: ignore,
   };
   const program = hiveCommandLine(commands);
   for (const one of [program, ...program.commands]) one.configureOutput({ writeErr() {}, writeOut() {} });
@@ -17,7 +18,14 @@ async function daemonFlags(...args: string[]): Promise<DaemonFlags> {
 }
 
 Deno.test("the daemon's address comes by --addr, or by --listen and --port, which win", async () => {
-  const plain = { port: undefined, listen: undefined, leased: false, portFallback: false, detached: false };
+  const plain = {
+    port: undefined,
+    listen: undefined,
+    plaintext: false,
+    leased: false,
+    portFallback: false,
+    detached: false,
+  };
   assert.deepEqual(await daemonFlags(), plain);
   assert.deepEqual(await daemonFlags("--addr", "10.0.0.1:9300"), { ...plain, listen: "10.0.0.1", port: 9_300 });
   assert.deepEqual(await daemonFlags("--addr", "[::1]:9300", "--port", "9400"), {
@@ -25,6 +33,7 @@ Deno.test("the daemon's address comes by --addr, or by --listen and --port, whic
     listen: "::1",
     port: 9_400,
   });
+  assert.deepEqual(await daemonFlags("--plaintext"), { ...plain, plaintext: true });
   assert.deepEqual(await daemonFlags("--leased", "--port-fallback", "--detached"), {
     ...plain,
     leased: true,

@@ -27,6 +27,7 @@ import { showError } from "./output.ts";
 import { Pool } from "./pool.ts";
 import { hiveEndpoints, type HiveParts } from "./server.ts";
 import { planSpawn } from "./spawn_plan.ts";
+import { checkOwnCertificate, type HiveTls, hiveTls } from "./tls.ts";
 import { Watch } from "./watch.ts";
 import { installedBackends, workerCommand } from "./worker_command.ts";
 import { sweepWorkerFolders } from "./worker_folder.ts";
@@ -37,6 +38,8 @@ import { WorkerPorts } from "./worker_ports.ts";
 export interface DaemonFlags {
   readonly port?: number;
   readonly listen?: string;
+  /** Speaks no TLS, also where others can hear it. */
+  readonly plaintext: boolean;
   /** Ends itself when no queen renews its lease. */
   readonly leased: boolean;
   /** Takes another port when the wished one is taken. */
@@ -78,7 +81,9 @@ async function live(flags: DaemonFlags, program: Program, onLog: (log: Log) => v
   const token = hiveToken(paths, config);
   using catalog = await openCatalogOf(paths, flags.leased, program.signal);
   if (catalog.movedAside) log.error("the catalog was damaged and begins anew", { moved_to: catalog.movedAside });
-  const hive = assemble({ paths, config, log, token, catalog, flags, program });
+  using tls = transportSecurity(paths, config, flags, log);
+  const hive = assemble({ paths, config, log, token, tls, catalog, flags, program });
+  if (tls) await checkOwnCertificate({ program: "rbee-hive", base: hive.server.url, client: tls.client }, tls);
   using _running = publishRunning(paths.hiveFile, {
     pid: Deno.pid,
     url: hive.server.url,
@@ -102,13 +107,15 @@ interface Ground {
   readonly config: Readonly<Config>;
   readonly log: Log;
   readonly token: string;
+  /** Absent on loopback, and where a person said so. */
+  readonly tls?: HiveTls;
   readonly catalog: Catalog;
   readonly flags: DaemonFlags;
   readonly program: Program;
 }
 
 function assemble(ground: Ground): Hive {
-  const { paths, config, log, token, flags, program } = ground;
+  const { paths, config, log, token, tls, flags, program } = ground;
   const swept = sweepWorkerFolders(paths.workers);
   if (swept > 0) log.warn("removed folders of workers whose hive was killed", { folders: swept });
   pruneWorkerLogs(paths.logs);
@@ -131,12 +138,13 @@ function assemble(ground: Ground): Hive {
     hostname: config.hive.listen,
     port: config.hive.port,
     portFallback: flags.portFallback,
+    tls,
   });
   return { server, pool, events, timers: startTimers(pool, lease, ground) };
 }
 
 function makePool(
-  { paths, config, log, token }: Ground,
+  { paths, config, log, token, tls }: Ground,
   parts: { machine: MachineReader; events: Events; models: Models; callbackUrl: () => string },
 ): Pool {
   const { listen } = config.hive;
@@ -156,6 +164,7 @@ function makePool(
     ports: new WorkerPorts({ start: port_start, end: port_end, hostname: onNetwork ? listen : "127.0.0.1" }),
     workerHost: onNetwork && !everywhere ? listen : "127.0.0.1",
     listen: onNetwork ? listen : undefined,
+    tls,
     readyMs: config.hive.ready_timeout_s * 1_000,
     drainMs: config.hive.drain_s * 1_000,
     events: parts.events,
@@ -206,6 +215,24 @@ async function takeApart(hive: Hive, log: Log, reason: unknown): Promise<number>
 async function ended(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
   await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+/** Returns what the hive speaks TLS with; undefined where it does not. Throws as `hiveTls` does. */
+function transportSecurity(
+  paths: Paths,
+  { hive }: Readonly<Config>,
+  { plaintext }: DaemonFlags,
+  log: Log,
+): HiveTls | undefined {
+  if (isLoopback(hive.listen)) return undefined;
+  if (plaintext) {
+    log.warn("no TLS: everybody on this network can read tokens and prompts", { listen: hive.listen });
+    return undefined;
+  }
+  const tls = hiveTls(paths, hive);
+  const facts = { file: tls.file, sha256: tls.fingerprint };
+  log.info(tls.isNew ? "made a certificate" : "uses the certificate", facts);
+  return tls;
 }
 
 function hiveToken(paths: Paths, config: Readonly<Config>): string {

@@ -9,6 +9,7 @@ import { dieWithParent } from "../runtime/parent.ts";
 import { hiveCommandLine } from "./command_line.ts";
 import { runDaemon } from "./daemon.ts";
 import { detect } from "./detect.ts";
+import { fingerprint } from "./fingerprint.ts";
 import { showError } from "./output.ts";
 import { status } from "./status.ts";
 
@@ -19,6 +20,7 @@ const commandLine = hiveCommandLine({
   daemon: runDaemon,
   detect: (options) => finish(async () => (await detect(options), 0)),
   status: (options) => finish(() => status(options)),
+  fingerprint: (options) => finish(() => Promise.resolve().then(() => fingerprint(options))),
 });
 
 async function finish(command: () => Promise<number>): Promise<never> {

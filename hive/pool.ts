@@ -19,6 +19,7 @@ import { isHealthy } from "./health.ts";
 import { countSpawned } from "./measures.ts";
 import type { SpawnPlan } from "./spawn_plan.ts";
 import { stopWorker } from "./stop_ladder.ts";
+import type { HiveTls } from "./tls.ts";
 import type { Ending, Worker } from "./worker.ts";
 import { newWorker, nowUnix, type WorkerEntry } from "./worker_entry.ts";
 import { tellGone } from "./worker_gone.ts";
@@ -43,6 +44,8 @@ export interface PoolOptions {
   readonly workerHost: string;
   /** Given to workers when they listen on the network. */
   readonly listen?: string;
+  /** What workers speak TLS with, and what we trust there. */
+  readonly tls?: HiveTls;
   readonly readyMs: number;
   readonly drainMs: number;
   /** From SIGTERM to SIGKILL. */
@@ -119,7 +122,7 @@ export class Pool {
   ): WorkerEntry {
     const options = this.#options;
     const port = options.ports.take(tried);
-    const worker = newWorker(plan, { id, host: options.workerHost, port });
+    const worker = newWorker(plan, { id, host: options.workerHost, port, tls: options.tls !== undefined });
     const key = workerKey(options.token, id);
     try {
       const process = startWorkerProcess({
@@ -131,11 +134,13 @@ export class Pool {
         folders: options.folders,
         log: `${options.logs}/${id}.log`,
         listen: options.listen,
+        tls: options.tls,
         ctx: plan.ctx,
         threads: plan.threads,
       });
       worker.pid = process.child.pid;
-      const peer = { program: "llm-worker-rbee", base: worker.facts.url, token: key, caller: "rbee-hive" };
+      const { client } = options.tls ?? {};
+      const peer = { program: "llm-worker-rbee", base: worker.facts.url, token: key, client, caller: "rbee-hive" };
       return this.#keep({ worker, plan, process, peer, key, correlationId });
     } catch (error) {
       options.ports.release(port);

@@ -14,7 +14,9 @@ import { loadConfig } from "../runtime/config.ts";
 import { environment } from "../runtime/environment.ts";
 import { paths as userPaths } from "../runtime/paths.ts";
 import { readRunning } from "../runtime/running.ts";
+import { clientTrusting, readCertificate } from "../runtime/trust.ts";
 import { writeErr, writeOut } from "./output.ts";
+import { certificateFile } from "./tls.ts";
 
 /** Prints the pool and its workers. Returns the exit code: 1 when no hive runs. Throws what a running one refuses. */
 export async function status(options: { json: boolean }): Promise<number> {
@@ -24,10 +26,14 @@ export async function status(options: { json: boolean }): Promise<number> {
   const running = readRunning(paths.hiveFile);
   const base = running?.url ?? `http://127.0.0.1:${config.hive.port}`;
   const file = config.hive.token_file ?? paths.hiveToken;
+  using client = base.startsWith("https:")
+    ? clientTrusting(readCertificate(certificateFile(paths, config.hive), "the hive's certificate"))
+    : undefined;
   const hive = {
     program: "rbee-hive",
     base,
     token: environment("RBEE_HIVE_TOKEN") ?? readToken(file),
+    client,
     caller: "rbee-hive",
   };
   const health = await healthOf(hive);

@@ -6,6 +6,7 @@
 import type { WorkerGone } from "../protocol/hive_routes.ts";
 import type { Peer } from "../runtime/call.ts";
 import type { Ended } from "../runtime/process.ts";
+import { baseUrl } from "../runtime/serve.ts";
 import type { SpawnPlan } from "./spawn_plan.ts";
 import { type GoneReason, Worker } from "./worker.ts";
 import { explainEnd } from "./worker_end.ts";
@@ -38,10 +39,10 @@ export function nowUnix(): number {
 }
 
 /** Returns the hive's view of a worker that is about to be started. */
-export function newWorker(plan: SpawnPlan, at: { id: string; host: string; port: number }): Worker {
+export function newWorker(plan: SpawnPlan, at: { id: string; host: string; port: number; tls: boolean }): Worker {
   return new Worker({
     id: at.id,
-    url: `http://${at.host}:${at.port}`,
+    url: baseUrl({ hostname: at.host, port: at.port, tls: at.tls }),
     port: at.port,
     modelRef: plan.model.ref,
     backend: plan.placement.backend,

@@ -7,6 +7,10 @@ import { readKernelFile } from "../native/libc.ts";
 import { workerFolders, workerPidFile as pidFile } from "../runtime/leftovers.ts";
 import { isAlive } from "../runtime/other_process.ts";
 import { basename } from "../runtime/path.ts";
+import { tlsFileNames, type TlsFiles } from "../runtime/serve.ts";
+
+/** What lies in it besides the model. */
+const ownNames: readonly string[] = [pidFile, tlsFileNames.cert, tlsFileNames.key];
 
 /** A worker's folder. */
 export interface WorkerFolder {
@@ -20,15 +24,25 @@ export interface WorkerFolder {
   remove(): void;
 }
 
-/** Makes `$RBEE_HOME/workers/<id>/` (0700) with a symlink to the model. Throws what the file system throws. */
-export function makeWorkerFolder(root: string, options: { id: string; modelPath: string }): WorkerFolder {
+/**
+ * Makes `$RBEE_HOME/workers/<id>/` (0700) with a symlink to the model, and with the certificate and key (0600) that the
+ * hive uses now: its files may be replaced while workers run. Throws what the file system throws.
+ */
+export function makeWorkerFolder(
+  root: string,
+  options: { id: string; modelPath: string; tls?: TlsFiles },
+): WorkerFolder {
   const folder = `${root}/${options.id}`;
   Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
   Deno.chmodSync(folder, 0o700);
   const path = Deno.realPathSync(folder);
   const name = basename(options.modelPath);
-  const model = name === pidFile ? "model.gguf" : name;
+  const model = ownNames.includes(name) ? "model.gguf" : name;
   Deno.symlinkSync(options.modelPath, `${path}/${model}`);
+  if (options.tls) {
+    Deno.writeTextFileSync(`${path}/${tlsFileNames.cert}`, options.tls.cert, { mode: 0o600 });
+    Deno.writeTextFileSync(`${path}/${tlsFileNames.key}`, options.tls.key, { mode: 0o600 });
+  }
   return {
     path,
     model: `./${model}`,

@@ -9,6 +9,7 @@ import type { ProgramCommand } from "../runtime/executables.ts";
 import { LogFile } from "../runtime/log_file.ts";
 import { isDiskFull } from "../runtime/paths.ts";
 import { type Child, type Ended, startChild } from "../runtime/process.ts";
+import type { TlsFiles } from "../runtime/serve.ts";
 import type { WorkerFacts } from "./worker.ts";
 import { makeWorkerFolder, type WorkerFolder } from "./worker_folder.ts";
 
@@ -25,6 +26,8 @@ export interface WorkerProcessOptions {
   readonly log: string;
   /** Passed on when the hive listens on the network. */
   readonly listen?: string;
+  /** What it speaks TLS with; put into its folder. */
+  readonly tls?: TlsFiles;
   readonly ctx?: number;
   readonly threads?: number;
 }
@@ -64,7 +67,7 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
 
 function makeFolder(options: WorkerProcessOptions): WorkerFolder {
   try {
-    return makeWorkerFolder(options.folders, { id: options.facts.id, modelPath: options.modelPath });
+    return makeWorkerFolder(options.folders, { id: options.facts.id, modelPath: options.modelPath, tls: options.tls });
   } catch (cause) {
     throw new RbeeError(isDiskFull(cause) ? "DISK_FULL" : "WORKER_START_FAILED", {
       message: `Cannot start the worker: no folder for it in ${options.folders}`,
@@ -95,6 +98,7 @@ export function workerArguments(options: WorkerProcessOptions, model: string): s
     ...["--worker-id", facts.id, "--model", model, "--model-ref", facts.modelRef],
     ...["--backend", facts.backend, "--device", String(facts.device), "--port", String(facts.port)],
     ...["--callback-url", options.callbackUrl, "--slots", String(facts.slots)],
+    ...(options.tls ? ["--tls"] : []),
     ...optional.flatMap(([flag, value]) => value === undefined ? [] : [flag, String(value)]),
   ];
 }

@@ -69,6 +69,8 @@ function writeNew(path: string, text: string): boolean {
 const optional: Readonly<Record<string, string>> = {
   "queen.token_file": '"/home/me/.rbee/my.token"',
   "hive.token_file": '"/home/me/.rbee/hive.token"',
+  "hive.tls_cert": '"/etc/ssl/rbee/fullchain.pem"',
+  "hive.tls_key": '"/etc/ssl/rbee/key.pem"',
   "hive.probe": '["/usr/local/bin/my-probe", "--json"]',
   "workers.ctx": "4096",
   "workers.threads": "4",

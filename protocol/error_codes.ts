@@ -186,6 +186,12 @@ export const errorCodes = Object.freeze({
   CONNECTION_TIMEOUT: row(503, true, "Cannot connect", "Check that the program runs: `rbee status`"),
   CONNECTION_LOST: row(502, true, "Cannot go on: the connection was lost", "Run the command again"),
   INVALID_RESPONSE: row(502, false, "Cannot understand the answer", "Check which program uses that port"),
+  TLS_NOT_TRUSTED: row(
+    502,
+    false,
+    "Cannot trust who answers: its certificate is not the one that was registered",
+    "Compare the fingerprints: `rbee-hive fingerprint` on that machine",
+  ),
   VERSION_MISMATCH: row(409, false, "Cannot work together: version mismatch", "Upgrade the older program"),
   NODE_NOT_INSTALLED: row(
     409,

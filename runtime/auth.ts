@@ -82,13 +82,19 @@ export function isLoopback(hostname: string): boolean {
  * resolve to this machine (DNS rebinding) still sends its own name as Host, and its own origin.
  */
 export function checkHostAndOrigin(request: Request, listen: { hostname: string; port: number }): void {
-  const host = request.headers.get("host");
+  const host = request.headers.get("host") ?? authorityOf(request);
   if (host === null || !hostAllowed(host, listen)) throw new RbeeError("HOST_NOT_ALLOWED");
   const origin = request.headers.get("origin");
   if (origin === null) return;
   const allowed = URL.canParse(origin) && hostAllowed(new URL(origin).host, listen) &&
-    Number(new URL(origin).port || 80) === listen.port;
+    Number(new URL(origin).port || (origin.startsWith("https:") ? 443 : 80)) === listen.port;
   if (!allowed) throw new RbeeError("ORIGIN_NOT_ALLOWED");
+}
+
+/** HTTP/2, which comes with TLS only, says in the address what HTTP/1 says in the Host header. */
+function authorityOf(request: Request): string | null {
+  const url = new URL(request.url);
+  return url.protocol === "https:" ? url.host : null;
 }
 
 function hostAllowed(host: string, listen: { hostname: string; port: number }): boolean {

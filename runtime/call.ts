@@ -6,6 +6,7 @@
 import { fromErrorBody, RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import { type AnswerOf, type BodyInput, headers, pathOf, type Route } from "../protocol/routes.ts";
+import { tlsFailure } from "./tls_failure.ts";
 import { VERSION } from "./version.ts";
 
 /** A program that is called. */
@@ -15,7 +16,7 @@ export interface Peer {
   /** `http://127.0.0.1:8080`, without a path. */
   readonly base: string;
   readonly token?: string;
-  /** For a unix socket; plain TCP when absent. */
+  /** For a unix socket, or for TLS (`clientTrusting`); plain TCP when absent. */
   readonly client?: Deno.HttpClient;
   /** Our own name, shown when versions differ. */
   readonly caller?: string;
@@ -43,7 +44,7 @@ export interface StreamAnswer {
   readonly contentType: string;
 }
 
-/** Calls a route and returns its parsed answer. Throws the peer's error, or `CONNECTION_TIMEOUT`, `CONNECTION_LOST`, `INVALID_RESPONSE`. */
+/** Calls a route and returns its parsed answer. Throws the peer's error, or `CONNECTION_TIMEOUT`, `CONNECTION_LOST`, `TLS_NOT_TRUSTED`, `INVALID_RESPONSE`. */
 export async function call<R extends Route>(peer: Peer, route: R, options: CallOptions<R> = {}): Promise<AnswerOf<R>> {
   const deadline = AbortSignal.timeout(options.deadlineMs ?? limits.callTimeoutMs);
   const signal = options.signal ? AbortSignal.any([options.signal, deadline]) : deadline;
@@ -96,6 +97,8 @@ async function connect<R extends Route>(
       return await send(peer, route, options);
     } catch (error) {
       if (options.signal.aborted) throw endOf(peer, options.signal, deadline);
+      const untrusted = tlsFailure(place(peer), peer.program, error);
+      if (untrusted) throw untrusted;
       if (!isRefused(error)) throw lost(peer, error);
       if (attempt >= attempts) throw unreachable(peer, attempt, error);
       const waitMs = limits.connectBackoffMs[attempt];

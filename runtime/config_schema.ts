@@ -32,6 +32,9 @@ export const configSchema = z.strictObject({
     port: port.default(ports.hive),
     listen: text.default("127.0.0.1"),
     token_file: text.optional(),
+    /** A certificate of the person's own, for when it listens on the network, and its key: PEM files. */
+    tls_cert: text.optional(),
+    tls_key: text.optional(),
     idle_timeout_s: seconds(limits.workerIdleMs),
     health_interval_s: seconds(limits.healthIntervalMs),
     ready_timeout_s: seconds(limits.workerReadyMs),
@@ -42,7 +45,10 @@ export const configSchema = z.strictObject({
      * machines that detect wrongly. Keys: those of `protocol/node.ts` `machine`, each optional.
      */
     probe: z.array(text).min(1).optional(),
-  }).prefault({}),
+  }).prefault({}).refine((h) => (h.tls_cert === undefined) === (h.tls_key === undefined), {
+    message: "tls_cert and tls_key belong together",
+    path: ["tls_cert"],
+  }),
   workers: z.strictObject({
     port_start: port.default(ports.workerStart),
     port_end: port.default(ports.workerEnd),

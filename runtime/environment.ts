@@ -9,12 +9,22 @@ export function environment(name: string): string | undefined {
   return Deno.env.get(name) || undefined;
 }
 
+/** What was there under the names that `replaceForUs` took over. */
+const replaced = new Map<string, string | undefined>();
+
+/** Sets a variable for this process alone: its children get what was there before. */
+export function replaceForUs(name: string, value: string): void {
+  if (!replaced.has(name)) replaced.set(name, Deno.env.get(name));
+  Deno.env.set(name, value);
+}
+
 /** What must not travel on by itself: library paths (a listed `--allow-run` refuses every spawn with them) and keys. */
 const keptBack = /^(LD|DYLD)_|^RBEE_.*(TOKEN|KEY)$/;
 
 /** Returns the environment for a child of rbee: ours without library paths and keys, our pid, then `extra`. */
 export function childEnvironment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
-  const inherited = Object.entries(Deno.env.toObject()).filter(([name]) => !keptBack.test(name));
+  const inherited = Object.entries({ ...Deno.env.toObject(), ...Object.fromEntries(replaced) })
+    .filter((pair): pair is [string, string] => !keptBack.test(pair[0]) && pair[1] !== undefined);
   return { ...Object.fromEntries(inherited), RBEE_PARENT_PID: String(Deno.pid), ...extra };
 }
 

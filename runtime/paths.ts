@@ -17,6 +17,9 @@ export interface Paths {
   readonly hiveFile: string;
   readonly queenToken: string;
   readonly hiveToken: string;
+  /** The hive's own certificate and its key. */
+  readonly tlsCert: string;
+  readonly tlsKey: string;
   readonly calibrationFile: string;
   readonly logs: string;
   /** One folder a worker, made and removed by its hive. */
@@ -52,6 +55,8 @@ export function paths(read: (name: string) => string | undefined = environment):
     hiveFile: `${home}/hive.json`,
     queenToken: `${home}/queen.token`,
     hiveToken: `${home}/hive.token`,
+    tlsCert: `${home}/tls/hive.crt`,
+    tlsKey: `${home}/tls/hive.key`,
     calibrationFile: `${home}/calibration.json`,
     logs: `${home}/logs`,
     workers: `${home}/workers`,

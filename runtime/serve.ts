@@ -69,19 +69,30 @@ export interface ServeOptions {
   portFlag?: string;
   /** Takes any free port when the wished one is taken. */
   portFallback?: boolean;
+  /** Speaks TLS with these (PEM). */
+  tls?: TlsFiles;
+}
+
+/** A certificate and its private key, as PEM texts. */
+export interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
 }
 
 /** A running server. */
 export interface Server {
   readonly hostname: string;
   readonly port: number;
-  /** `http://127.0.0.1:8080`. */
+  /** `http://127.0.0.1:8080`; with TLS `https://…`. */
   readonly url: string;
   /**
    * Takes no new connections, gives running answers `graceMs` to end, then cuts what is left. Never rejects.
    */
   stop(graceMs?: number): Promise<void>;
 }
+
+/** The names of such files in a worker's folder. */
+export const tlsFileNames = Object.freeze({ cert: "tls.crt", key: "tls.key" });
 
 /** Starts listening. Throws `PORT_TAKEN` that names the port, the program and the flag. */
 export function serve(options: ServeOptions): Server {
@@ -95,7 +106,7 @@ export function serve(options: ServeOptions): Server {
   return {
     hostname: options.hostname,
     port: listen.port,
-    url: `http://${urlHost(options.hostname)}:${listen.port}`,
+    url: baseUrl({ hostname: options.hostname, port: listen.port, tls: options.tls !== undefined }),
     async stop(graceMs = limits.serverDrainMs) {
       stopping.abort(new RbeeError("SHUTTING_DOWN"));
       const finished = server.shutdown();
@@ -106,12 +117,17 @@ export function serve(options: ServeOptions): Server {
   };
 }
 
+/** Returns the address under which a program on this machine reaches what listens there: `http://127.0.0.1:8080`. */
+export function baseUrl(at: { hostname: string; port: number; tls: boolean }): string {
+  return `${at.tls ? "https" : "http"}://${urlHost(at.hostname)}:${at.port}`;
+}
+
 const urlHost = (hostname: string) =>
   hostname === "0.0.0.0" || hostname === "::" ? "127.0.0.1" : hostname.includes(":") ? `[${hostname}]` : hostname;
 
 function listenOn(options: ServeOptions, handler: (r: Request) => Promise<Response>): Deno.HttpServer<Deno.NetAddr> {
   const start = (port: number) =>
-    Deno.serve({ hostname: options.hostname, port, onListen() {}, onError: answerError }, handler);
+    Deno.serve({ ...options.tls, hostname: options.hostname, port, onListen() {}, onError: answerError }, handler);
   try {
     return start(options.port);
   } catch (cause) {

@@ -8,6 +8,7 @@ import { limits, ports } from "../protocol/limits.ts";
 import { type Backend, backendNames } from "../protocol/node.ts";
 import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { workerId } from "../protocol/worker.ts";
+import { tlsFileNames } from "../runtime/serve.ts";
 import { versionLine } from "../runtime/version.ts";
 
 /** What the command line says. */
@@ -22,6 +23,8 @@ export interface WorkerFlags {
   /** 0 means any free one. */
   readonly port: number;
   readonly listen: string;
+  /** Speaks TLS with `tls.crt` and `tls.key` of the working directory, and trusts that certificate alone. */
+  readonly tls?: boolean;
   /** The hive's address, without a path. */
   readonly callbackUrl?: string;
   readonly slots: number;
@@ -72,6 +75,7 @@ function makeCommand(output: FlagsOutput): Command {
     .option("--device <n>", "number of the device within its backend", whole(0, 1_024), 0)
     .option("--port <n>", "the port to listen on; 0 takes any free one", portNumber, ports.workerStart)
     .option("--listen <address>", "the address to listen on", named, "127.0.0.1")
+    .option("--tls", `speak TLS with ${tlsFileNames.cert} and ${tlsFileNames.key} of the working directory`)
     .option("--callback-url <url>", "the hive to tell when listening", origin)
     .option("--slots <n>", "how many texts are generated at once", whole(1, limits.slotsMax), 1)
     .option("--ctx <tokens>", "upper bound of a slot's context", whole(limits.ctxTokensMin, limits.ctxTokensMax))
@@ -109,7 +113,7 @@ function identifier(text: string): string {
 function origin(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== "http:" && url?.protocol !== "https:") {
-    throw new InvalidArgumentError("It must be an http:// address.");
+    throw new InvalidArgumentError("It must be an http:// or https:// address.");
   }
   if (url.pathname !== "/" && url.pathname !== hiveRoutes.workerReady.path) {
     throw new InvalidArgumentError(`Its path must be ${hiveRoutes.workerReady.path} or none.`);

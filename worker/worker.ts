@@ -10,7 +10,8 @@ import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { call, sleep } from "../runtime/call.ts";
 import type { Log } from "../runtime/log.ts";
 import { within } from "../runtime/process.ts";
-import { serve, type Server } from "../runtime/serve.ts";
+import { serve, type Server, type TlsFiles } from "../runtime/serve.ts";
+import { clientTrusting } from "../runtime/trust.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { WorkerFlags } from "./flags.ts";
 import { Lifecycle } from "./lifecycle.ts";
@@ -25,6 +26,8 @@ export const program = "llm-worker-rbee";
 /** What a worker is made of. */
 export interface WorkerOptions {
   readonly flags: WorkerFlags;
+  /** What to speak TLS with; absent: plain HTTP. */
+  readonly tls?: TlsFiles;
   /** The bearer token that every request must carry, and that we carry to the hive. */
   readonly key: string;
   readonly engine: Engine;
@@ -65,7 +68,7 @@ class Worker {
   #model?: LoadedModel;
 
   constructor(options: WorkerOptions) {
-    const { flags, key, log } = options;
+    const { flags, key, log, tls } = options;
     this.#options = options;
     this.#lifecycle = new Lifecycle({ workerId: flags.workerId, slotsTotal: flags.slots });
     this.#ending = AbortSignal.any([options.signal, this.#shutDown.signal]);
@@ -82,6 +85,7 @@ class Worker {
       log,
       hostname: flags.listen,
       port: flags.port,
+      tls,
     });
     log.info("listening", { url: this.#server.url, port: this.#server.port });
     options.onListening?.(this.#server.url);
@@ -143,9 +147,11 @@ class Worker {
   }
 
   async #tellHive(): Promise<void> {
-    const { flags, key, log } = this.#options;
+    const { flags, key, log, tls } = this.#options;
     if (!flags.callbackUrl) return;
-    const hive = { program: "rbee-hive", base: flags.callbackUrl, token: key, caller: program };
+    // Our hive shows the certificate that it gave us.
+    using client = tls && clientTrusting(tls.cert);
+    const hive = { program: "rbee-hive", base: flags.callbackUrl, token: key, client, caller: program };
     await call(hive, hiveRoutes.workerReady, {
       body: {
         worker_id: flags.workerId,
