@@ -1,17 +1,18 @@
 /**
- * `rbee setup`: the machines that are reached by SSH. The queen keeps them and logs in; the keeper tells.
+ * `rbee setup`: the other machines. The queen keeps them and reaches each; the keeper tells.
  *
  * @module
  */
 import { RbeeError, toRbeeError } from "../protocol/error.ts";
-import type { Beehive } from "../protocol/node.ts";
+import type { Beehive, RegisteredNode } from "../protocol/node.ts";
 import { queenRoutes } from "../protocol/queen_routes.ts";
 import type { BodyInput } from "../protocol/routes.ts";
 import { call } from "../runtime/call.ts";
 import { environment } from "../runtime/environment.ts";
 import { join } from "../runtime/path.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
-import { withQueen } from "./queen_process.ts";
+import { type QueenSession, withQueen } from "./queen_process.ts";
+import { directFields, directLines, type DirectOptions, placeOf } from "./setup_direct.ts";
 
 /** The flags that name one machine. */
 export interface NamedOptions {
@@ -19,7 +20,7 @@ export interface NamedOptions {
 }
 
 /** The flags of `setup update-node`, parsed. */
-export interface UpdateOptions extends NamedOptions {
+export interface UpdateOptions extends NamedOptions, DirectOptions {
   readonly sshHost?: string;
   readonly sshUser?: string;
   readonly sshPort?: number;
@@ -27,15 +28,13 @@ export interface UpdateOptions extends NamedOptions {
   readonly gitRepo?: string;
   readonly gitBranch?: string;
   readonly installPath?: string;
-  readonly hivePort?: number;
   /** `8081-8999`. */
   readonly workerPorts?: string;
 }
 
-/** The flags of `setup add-node`, parsed. */
+/** The flags of `setup add-node`, parsed; the command line has checked which belong together. */
 export interface AddOptions extends UpdateOptions {
-  readonly sshHost: string;
-  readonly sshUser: string;
+  readonly transport: "ssh" | "direct";
 }
 
 type Route =
@@ -48,17 +47,34 @@ const queen = "queen-rbee";
 
 /** Carries out `rbee setup add-node`. Returns 0 when the machine was reached and saved. */
 export async function addNode(keeper: Keeper, options: AddOptions): Promise<number> {
-  const body = { ...fieldsOf(options), ssh_host: options.sshHost, ssh_user: options.sshUser };
+  if (options.transport === "direct") return await addDirectNode(keeper, options);
+  const body = { ...fieldsOf(options), ssh_host: options.sshHost!, ssh_user: options.sshUser! };
   return await change(keeper, queenRoutes.addBeehive, {
     body,
-    host: options.sshHost,
+    asks: sshAsks(options.sshHost!),
     said: `SSH connection successful! Node '${options.name}' saved to the registry`,
   });
 }
 
+async function addDirectNode(keeper: Keeper, options: AddOptions): Promise<number> {
+  const { address, token_file, ...rest } = directFields(options, pathHere);
+  const body = {
+    ...{ transport: "direct" as const, node_name: options.name, ...rest },
+    ...{ address: address!, token_file: token_file! },
+  };
+  return await change(keeper, queenRoutes.addBeehive, {
+    body,
+    asks: directAsks(options.address!),
+    said: `The hive takes the token. Node '${options.name}' saved to the registry`,
+  });
+}
+
+const sshAsks = (host: string) => `Testing SSH connection to ${host}`;
+const directAsks = (place: string) => `Asking the hive at ${place}`;
+
 /** Carries out `rbee setup update-node`. Returns 0 when it is saved. */
 export async function updateNode(keeper: Keeper, options: UpdateOptions): Promise<number> {
-  const body = fieldsOf(options);
+  const body = { ...fieldsOf(options), ...directFields(options, pathHere) };
   if (Object.values(body).filter((value) => value !== undefined).length < 2) {
     throw new RbeeError("USAGE", {
       message: `Cannot update node '${options.name}': nothing to change was given`,
@@ -66,19 +82,25 @@ export async function updateNode(keeper: Keeper, options: UpdateOptions): Promis
     });
   }
   const logsIn = options.sshHost ?? options.sshUser ?? options.sshPort ?? options.sshKey ?? options.installPath;
+  const calls = options.address ?? options.tokenFile ?? options.caCert ?? options.plaintext;
   return await change(keeper, queenRoutes.updateBeehive, {
     body,
-    ...(logsIn === undefined ? {} : { host: options.sshHost ?? options.name }),
+    ...(calls === undefined ? {} : { asks: directAsks(options.address ?? options.name) }),
+    ...(logsIn === undefined ? {} : { asks: sshAsks(options.sshHost ?? options.name) }),
     said: `Node '${options.name}' updated`,
   });
 }
 
 /** Carries out `rbee setup test-node`. Returns 0 when the login worked. */
 export async function testNode(keeper: Keeper, { name }: NamedOptions): Promise<number> {
-  return await change(keeper, queenRoutes.testBeehive, {
-    body: { node_name: name },
-    host: name,
-    said: `SSH connection successful! Node '${name}' is reachable`,
+  return await withQueen(keeper, async (session) => {
+    const node = (await nodesFrom(session, keeper)).find((one) => one.node_name === name);
+    const isDirect = node?.transport === "direct";
+    return await changeIn(session, keeper, queenRoutes.testBeehive, {
+      body: { node_name: name },
+      asks: isDirect ? directAsks(placeOf(node)) : sshAsks(name),
+      said: `${isDirect ? "The hive takes the token." : "SSH connection successful!"} Node '${name}' is reachable`,
+    });
   });
 }
 
@@ -118,16 +140,20 @@ export async function showNode(keeper: Keeper, { name }: NamedOptions): Promise<
 }
 
 /** Returns the list as a person reads it. */
-export function listLines(nodes: readonly Beehive[]): string[] {
+export function listLines(nodes: readonly RegisteredNode[]): string[] {
   return [
     "Registered rbee-hive nodes:",
-    ...nodes.flatMap((node) => ["", headline(node), ...statusLines(node), `  Install path: ${node.install_path}`]),
+    ...nodes.flatMap((node) => ["", headline(node), ...statusLines(node), ...placeLines(node)]),
   ];
 }
 
-const headline = (node: Beehive) => `${node.node_name} (${node.ssh_host})`;
+const headline = (node: RegisteredNode) =>
+  `${node.node_name} (${node.transport === "direct" ? node.address : node.ssh_host})`;
 
-function statusLines(node: Beehive): string[] {
+const placeLines = (node: RegisteredNode) =>
+  node.transport === "direct" ? directLines(node).slice(0, 1) : [`  Install path: ${node.install_path}`];
+
+function statusLines(node: RegisteredNode): string[] {
   return [
     `  Status: ${node.status}`,
     `  Last connected: ${node.last_connected_unix === null ? "never" : timeText(node.last_connected_unix)}`,
@@ -136,11 +162,13 @@ function statusLines(node: Beehive): string[] {
 }
 
 /** Returns one machine as a person reads it. */
-export function showLines(node: Beehive): string[] {
+export function showLines(node: RegisteredNode): string[] {
+  return [headline(node), ...statusLines(node), ...(node.transport === "direct" ? directLines(node) : sshLines(node))];
+}
+
+function sshLines(node: Beehive): string[] {
   const git = node.git_repo_url === null ? [] : [`  Git: ${node.git_repo_url} (${node.git_branch ?? "main"})`];
   return [
-    headline(node),
-    ...statusLines(node),
     `  SSH: ${node.ssh_user}@${node.ssh_host}, port ${node.ssh_port}`,
     `  Key: ${node.ssh_key_path ?? "as ssh chooses"}`,
     ...git,
@@ -157,37 +185,44 @@ export function timeText(unix: number): string {
   return `${day} ${[at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":")}`;
 }
 
-async function nodesOf(keeper: Keeper): Promise<Beehive[]> {
-  return await withQueen(keeper, async (session) => {
-    const { nodes } = await call(session.queen.peer, queenRoutes.listBeehives, { signal: keeper.signal });
-    return nodes;
-  });
+async function nodesOf(keeper: Keeper): Promise<RegisteredNode[]> {
+  return await withQueen(keeper, (session) => nodesFrom(session, keeper));
+}
+
+async function nodesFrom(session: QueenSession, keeper: Keeper): Promise<RegisteredNode[]> {
+  const { nodes } = await call(session.queen.peer, queenRoutes.listBeehives, { signal: keeper.signal });
+  return nodes;
 }
 
 interface Change<R extends Route> {
   readonly body: BodyInput<R>;
-  /** Where the queen logs in for it. */
-  readonly host?: string;
+  /** What the queen does for it, when that takes a while. */
+  readonly asks?: string;
   readonly said: string;
 }
 
-async function change<R extends Route>(keeper: Keeper, route: R, { body, host, said }: Change<R>): Promise<number> {
-  const { render } = keeper;
-  return await withQueen(keeper, async (session) => {
-    if (host !== undefined) render.note(queen, `🔌 Testing SSH connection to ${host}`);
-    let answer;
-    try {
-      answer = await call(session.queen.peer, route, { body, signal: keeper.signal });
-    } catch (thrown) {
-      const error = toRbeeError(thrown);
-      const { reason } = error.details;
-      if (typeof reason === "string") render.note(queen, `❌ SSH connection failed: ${reason}`);
-      throw thrown;
-    }
-    if (render.json) await render.value(answer);
-    else render.note(queen, `✅ ${said}`);
-    return exitCodes.success;
-  });
+async function change<R extends Route>(keeper: Keeper, route: R, wish: Change<R>): Promise<number> {
+  return await withQueen(keeper, (session) => changeIn(session, keeper, route, wish));
+}
+
+async function changeIn<R extends Route>(
+  session: QueenSession,
+  { render, signal }: Keeper,
+  route: R,
+  { body, asks, said }: Change<R>,
+): Promise<number> {
+  if (asks !== undefined) render.note(queen, `🔌 ${asks}`);
+  let answer;
+  try {
+    answer = await call(session.queen.peer, route, { body, signal });
+  } catch (thrown) {
+    const { reason } = toRbeeError(thrown).details;
+    if (typeof reason === "string") render.note(queen, `❌ SSH connection failed: ${reason}`);
+    throw thrown;
+  }
+  if (render.json) await render.value(answer);
+  else render.note(queen, `✅ ${said}`);
+  return exitCodes.success;
 }
 
 function fieldsOf(options: UpdateOptions) {
@@ -196,7 +231,7 @@ function fieldsOf(options: UpdateOptions) {
     ssh_host: options.sshHost,
     ssh_user: options.sshUser,
     ssh_port: options.sshPort,
-    ssh_key_path: options.sshKey === undefined ? undefined : keyPath(options.sshKey),
+    ssh_key_path: options.sshKey === undefined ? undefined : pathHere(options.sshKey),
     git_repo_url: options.gitRepo,
     git_branch: options.gitBranch,
     install_path: options.installPath,
@@ -205,8 +240,8 @@ function fieldsOf(options: UpdateOptions) {
   };
 }
 
-/** The key lies on this machine: `~` and what is relative mean the person's own folders, not the queen's. */
-function keyPath(path: string): string {
+/** Such files lie on this machine: `~` and what is relative mean the person's own folders, not the queen's. */
+function pathHere(path: string): string {
   if (path === "~" || path.startsWith("~/")) return join(environment("HOME") ?? "/", path.slice(1));
   return path.startsWith("/") ? path : join(Deno.cwd(), path);
 }

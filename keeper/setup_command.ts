@@ -4,6 +4,7 @@
  * @module
  */
 import { type Command, Option } from "commander";
+import { checkAdd } from "./setup_flags.ts";
 import { ports } from "../protocol/limits.ts";
 import { name, number, text } from "./options.ts";
 import { examples, type Invoke, jsonOption, quietOption } from "./shared_flags.ts";
@@ -12,7 +13,7 @@ const sshPort = { min: 1, max: ports.max };
 
 /** Adds `setup add-node|update-node|list-nodes|show-node|test-node|remove-node`. */
 export function addSetup(root: Command, invoke: Invoke): void {
-  const setup = root.command("setup").description("the machines that are reached by SSH");
+  const setup = root.command("setup").description("the other machines");
   addAdd(setup, "add-node", invoke);
   addUpdate(setup, invoke);
   addList(setup, "setup", invoke);
@@ -31,13 +32,10 @@ export function addOldNames(config: Command, invoke: Invoke): void {
 const nameOption = () =>
   new Option("--name <name>", "what the machine is called here").argParser(name).makeOptionMandatory();
 
-function loginOptions(isNew: boolean): Option[] {
-  const login = [
+function loginOptions(): Option[] {
+  return [
     new Option("--ssh-host <host>", "its name or address, or a Host of ~/.ssh/config").argParser(text),
     new Option("--ssh-user <user>", "who logs in there").argParser(text),
-  ];
-  return [
-    ...login.map((option) => isNew ? option.makeOptionMandatory() : option),
     new Option("--ssh-port <port>", "the port of its sshd; 22 leaves it to ~/.ssh/config").argParser(number(sshPort)),
     new Option("--ssh-key <file>", "the private key; left out, ssh chooses").argParser(text),
     new Option("--git-repo <address>", "build rbee there from this repository").argParser(text),
@@ -52,29 +50,47 @@ function loginOptions(isNew: boolean): Option[] {
   ];
 }
 
+function directOptions(): Option[] {
+  return [
+    new Option("--address <address[:port]>", "direct: where its hive listens").argParser(text),
+    new Option("--token-file <file>", "direct: the hive's token, in a file of yours (0600)").argParser(text),
+    new Option("--ca-cert <file>", "direct: its certificate; `rbee-hive fingerprint` there names it").argParser(text),
+    new Option("--plaintext", "direct: no TLS; everybody on that network can read along"),
+  ];
+}
+
+const transportOption = () =>
+  new Option("--transport <way>", "ssh, or direct for a hive that listens on a trusted network")
+    .choices(["ssh", "direct"]).default("ssh");
+
 function addAdd(parent: Command, word: string, invoke: Invoke): void {
   const isOld = word !== "add-node";
   const add = parent.command(word, { hidden: isOld })
-    .description(isOld ? "older name of setup add-node" : "register a machine, when a login there works")
+    .description(isOld ? "older name of setup add-node" : "register a machine, when it is reached")
     .addOption(nameOption());
-  for (const option of loginOptions(true)) add.addOption(option);
+  if (!isOld) add.addOption(transportOption());
+  for (const option of [...loginOptions(), ...(isOld ? [] : directOptions())]) add.addOption(option);
   add.addOption(quietOption()).addOption(jsonOption())
     .addHelpText(
       "after",
       examples(
         `rbee ${parent.name()} ${word} --name gaming-pc --ssh-host 192.168.1.10 --ssh-user me`,
         `rbee ${parent.name()} ${word} --name mac --ssh-host mac.local --ssh-user me --ssh-key ~/.ssh/id_ed25519`,
+        ...(isOld ? [] : [
+          `rbee setup add-node --name fast --transport direct --address 10.0.0.2 --token-file t --ca-cert hive.crt`,
+        ]),
       ),
     )
-    .action((options) =>
-      invoke({ ...options, action: async (keeper) => (await import("./setup.ts")).addNode(keeper, options) })
-    );
+    .action((options, command: Command) => {
+      checkAdd(command, options);
+      return invoke({ ...options, action: async (keeper) => (await import("./setup.ts")).addNode(keeper, options) });
+    });
 }
 
 function addUpdate(parent: Command, invoke: Invoke): void {
   const update = parent.command("update-node").description("change what is known of a machine; the rest stays")
     .addOption(nameOption());
-  for (const option of loginOptions(false)) update.addOption(option);
+  for (const option of [...loginOptions(), ...directOptions()]) update.addOption(option);
   update.addOption(quietOption()).addOption(jsonOption())
     .addHelpText("after", examples("rbee setup update-node --name gaming-pc --ssh-host 192.168.1.11"))
     .action((options) =>
@@ -104,7 +120,7 @@ function addShow(parent: Command, invoke: Invoke): void {
 }
 
 function addTest(parent: Command, invoke: Invoke): void {
-  parent.command("test-node").description("log in once, and note whether that worked")
+  parent.command("test-node").description("reach it once, and note whether that worked")
     .addOption(nameOption()).addOption(quietOption()).addOption(jsonOption())
     .addHelpText("after", examples("rbee setup test-node --name gaming-pc"))
     .action((options) =>

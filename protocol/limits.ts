@@ -83,6 +83,9 @@ export const limits = Object.freeze({
   /** A whole connection test; the caller's deadline (`callTimeoutMs`) is later, so that the reason still arrives. */
   sshTestMs: 25_000,
 
+  /** A whole test of a hive that is called directly. */
+  directTestMs: 20_000,
+
   // lease
   leaseRenewMs: 5_000,
   leaseMs: 15_000,
@@ -225,6 +228,7 @@ function checkRelations(): void {
     [limits.connectBackoffMs.length === limits.connectAttempts, "one back-off for each attempt"],
     [ports.workerStart > ports.queen && ports.workerEnd > ports.workerStart, "workers' ports lie above the queen's"],
     [limits.sshTestMs < limits.callTimeoutMs, "an SSH test must end before its caller gives up"],
+    [limits.directTestMs < limits.callTimeoutMs, "a test of a hive must end before its caller gives up"],
     [limits.hiveSilentMs > 3 * limits.keepAliveCommentMs, "a hive must not seem silent between two comments"],
     [limits.streamsOpenMax >= limits.queueTasksMax, "each task that waits may have its reader"],
     [limits.streamBufferBytesMax < limits.requestBodyBytesMax, "a stream's buffer is the smaller one"],

@@ -78,6 +78,19 @@ export type Node = z.infer<typeof node>;
 const textOf = (max: number) => z.string().min(1).max(max);
 const port = z.number().int().min(1).max(65_535);
 
+/** What a person can say about a machine whose hive listens on a network that is trusted. Files lie on this machine. */
+const directFields = {
+  /** A name or an address without a port; IPv6 without brackets. */
+  address: textOf(253),
+  /** Absolute: holds the hive's token. */
+  token_file: textOf(1_024),
+  /** Absolute: the certificate that its hive must show, PEM. Null with `plaintext` alone. */
+  ca_cert_file: textOf(1_024).nullable(),
+  /** Speak no TLS. */
+  plaintext: z.boolean(),
+  hive_port: port,
+};
+
 /** What a person can say about a machine that is reached by SSH; the queen checks each text before it is used. */
 const beehiveFields = {
   ssh_host: textOf(253),
@@ -95,9 +108,10 @@ const beehiveFields = {
   worker_port_end: port,
 };
 
-/** Schema of a machine to be registered. */
+/** Schema of a machine to be registered that is reached by SSH. */
 export const newBeehive = z.strictObject({
   ...beehiveFields,
+  transport: z.literal("ssh").optional(),
   node_name: nodeName,
   ssh_port: port.default(22),
   ssh_key_path: beehiveFields.ssh_key_path.default(null),
@@ -112,14 +126,32 @@ export const newBeehive = z.strictObject({
 /** A machine to be registered, with every default filled in. */
 export type NewBeehive = z.output<typeof newBeehive>;
 
-/** Schema of a change: what is absent stays. */
-export const beehiveChange = z.strictObject(beehiveFields).partial().extend({ node_name: nodeName });
+/** Schema of a machine to be registered whose hive is called directly. */
+export const newDirectNode = z.strictObject({
+  ...directFields,
+  transport: z.literal("direct"),
+  node_name: nodeName,
+  ca_cert_file: directFields.ca_cert_file.default(null),
+  plaintext: directFields.plaintext.default(false),
+  hive_port: port.default(ports.hive),
+});
+
+/** Such a machine, with every default filled in. */
+export type NewDirectNode = z.output<typeof newDirectNode>;
+
+/** Schema of a machine to be registered; without `transport` it is reached by SSH. */
+export const newNode = z.discriminatedUnion("transport", [newBeehive, newDirectNode]);
+
+/** Schema of a change: what is absent stays. The queen refuses what does not go with the machine's transport. */
+export const beehiveChange = z.strictObject({ ...beehiveFields, ...directFields }).partial()
+  .extend({ node_name: nodeName });
 
 /** A change of a registered machine. */
 export type BeehiveChange = z.output<typeof beehiveChange>;
 
-/** Schema of a registered machine as lists show it. */
+/** Schema of a registered machine that is reached by SSH, as lists show it. */
 export const beehive = node.extend({
+  transport: z.literal("ssh"),
   ssh_host: z.string(),
   ssh_port: z.number().int(),
   ssh_user: z.string(),
@@ -132,5 +164,23 @@ export const beehive = node.extend({
   worker_port_end: z.number().int().nullable(),
 });
 
-/** A registered machine. */
+/** A registered machine that is reached by SSH. */
 export type Beehive = z.infer<typeof beehive>;
+
+/** Schema of a registered machine whose hive is called directly, as lists show it. */
+export const directNode = node.extend({
+  transport: z.literal("direct"),
+  address: z.string(),
+  token_file: z.string(),
+  ca_cert_file: z.string().nullable(),
+  plaintext: z.boolean(),
+});
+
+/** A registered machine whose hive is called directly. */
+export type DirectNode = z.infer<typeof directNode>;
+
+/** Schema of a registered machine, whatever its transport. */
+export const registeredNode = z.discriminatedUnion("transport", [beehive, directNode]);
+
+/** A registered machine. */
+export type RegisteredNode = z.infer<typeof registeredNode>;

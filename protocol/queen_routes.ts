@@ -6,7 +6,7 @@
 import * as z from "zod";
 import { inferenceAnswer } from "./inference.ts";
 import { limits } from "./limits.ts";
-import { beehive, beehiveChange, machine, newBeehive, node, nodeName } from "./node.ts";
+import { beehiveChange, machine, newNode, node, nodeName, registeredNode } from "./node.ts";
 import { route } from "./routes.ts";
 import { startWorker, submitTask, taskAccepted } from "./task.ts";
 import { shutdownAccepted, workerRecord } from "./worker.ts";
@@ -64,7 +64,7 @@ export const queenRoutes = Object.freeze({
     method: "POST",
     path: "/v2/registry/beehives/add",
     access: "token",
-    body: newBeehive,
+    body: newNode,
     answer: nodeAnswer,
   }),
   /** The machines that are reached by SSH, by name. */
@@ -72,7 +72,7 @@ export const queenRoutes = Object.freeze({
     method: "GET",
     path: "/v2/registry/beehives/list",
     access: "open",
-    answer: z.object({ nodes: z.array(beehive) }),
+    answer: z.object({ nodes: z.array(registeredNode) }),
   }),
   updateBeehive: route({
     method: "POST",

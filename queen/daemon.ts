@@ -181,7 +181,7 @@ function holderOf({ home }: Ground, token: string): LeaseHolder {
 }
 
 function addRegistered(hives: Roster, { registry, log }: Ground): void {
-  for (const row of registry.beehives()) {
+  for (const row of [...registry.beehives(), ...registry.directNodes()]) {
     try {
       hives.add(row);
     } catch (error) {

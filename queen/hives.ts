@@ -30,6 +30,7 @@ const lasting: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "SSH_FORWARDING_FORBIDDEN",
   "VERSION_MISMATCH",
   "INVALID_API_KEY",
+  "TLS_NOT_TRUSTED",
   "NODE_NOT_INSTALLED",
 ]);
 

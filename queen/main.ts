@@ -5,11 +5,14 @@
  */
 import { CommanderError } from "commander";
 import { dieWithParent } from "../runtime/parent.ts";
+import { trustNoAuthority } from "../runtime/trust.ts";
 import { queenCommandLine } from "./command_line.ts";
 import { runDaemon } from "./daemon.ts";
 
 // First of all: whoever started us as a child must not leave us behind.
 dieWithParent();
+// Whom we call shows a certificate that a person gave us, or speaks no TLS.
+trustNoAuthority();
 
 const encoder = new TextEncoder();
 const write = (to: { writeSync(bytes: Uint8Array): number }) => (text: string) => {

@@ -26,4 +26,8 @@ export const registryMigrations: readonly string[] = Object.freeze([
   ) strict`,
   `alter table beehives add column worker_port_start integer;
    alter table beehives add column worker_port_end integer`,
+  `alter table beehives add column address text;
+   alter table beehives add column token_file text;
+   alter table beehives add column ca_cert_file text;
+   alter table beehives add column plaintext integer not null default 0 check (plaintext in (0, 1))`,
 ]);

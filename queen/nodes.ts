@@ -4,7 +4,16 @@
  *
  * @module
  */
-import { backendsOf, type Beehive, localNodeName, type Machine, type NewBeehive, type Node } from "../protocol/node.ts";
+import {
+  backendsOf,
+  type Beehive,
+  type DirectNode,
+  localNodeName,
+  type Machine,
+  type NewBeehive,
+  type NewDirectNode,
+  type Node,
+} from "../protocol/node.ts";
 import { type Database, openDatabase } from "../runtime/database.ts";
 import { registryMigrations } from "./migrations.ts";
 
@@ -24,6 +33,12 @@ const saidColumns = [
   "worker_port_start",
   "worker_port_end",
 ] as const;
+
+const directColumns =
+  "node_name, transport, status, hive_port, last_connected_unix, last_error, address, token_file, " +
+  "ca_cert_file, plaintext";
+
+const directSaid = ["address", "token_file", "ca_cert_file", "plaintext", "hive_port"] as const;
 
 /** The open registry. */
 export class NodeRegistry implements Disposable {
@@ -56,6 +71,19 @@ export class NodeRegistry implements Disposable {
     return this.beehives().find((row) => row.node_name === name);
   }
 
+  /** Returns the machines whose hives are called directly, by name. */
+  directNodes(): DirectNode[] {
+    const rows = this.#database.db.prepare(
+      `select ${directColumns} from beehives where transport = 'direct' order by node_name`,
+    ).all() as unknown as (Omit<DirectNode, "plaintext"> & { plaintext: number })[];
+    return rows.map((row) => ({ ...row, plaintext: row.plaintext === 1 }));
+  }
+
+  /** Returns one of them. */
+  directNode(name: string): DirectNode | undefined {
+    return this.directNodes().find((row) => row.node_name === name);
+  }
+
   /** Whether a name is taken, by whatever machine. */
   has(name: string): boolean {
     return this.list().some((row) => row.node_name === name);
@@ -71,6 +99,26 @@ export class NodeRegistry implements Disposable {
     return Number(changes) === 1;
   }
 
+  /** Like `add`, for a machine whose hive is called directly. */
+  addDirect(row: NewDirectNode, unix: number): boolean {
+    const { changes } = this.#database.db.prepare(
+      `insert into beehives
+         (node_name, ${directSaid.join(", ")}, ssh_host, ssh_user, install_path, transport, status, last_connected_unix)
+       values (?, ${directSaid.map(() => "?").join(", ")}, '', '', '', 'direct', 'reachable', ?)
+       on conflict (node_name) do nothing`,
+    ).run(row.node_name, ...directValues(row), unix);
+    return Number(changes) === 1;
+  }
+
+  /** Like `update`, for a machine whose hive is called directly. Returns false when it is not there. */
+  updateDirect(row: DirectNode): boolean {
+    const { changes } = this.#database.db.prepare(
+      `update beehives set ${directSaid.map((column) => `${column} = ?`).join(", ")}
+       where node_name = ? and transport = 'direct'`,
+    ).run(...directValues(row), row.node_name);
+    return Number(changes) === 1;
+  }
+
   /** Replaces what was said about a machine; durable when this returns. */
   update(row: Beehive): void {
     this.#database.db.prepare(
@@ -80,7 +128,7 @@ export class NodeRegistry implements Disposable {
 
   /** Forgets a machine; durable when this returns. Returns false when it was not there. */
   remove(name: string): boolean {
-    const { changes } = this.#database.db.prepare("delete from beehives where node_name = ? and transport = 'ssh'")
+    const { changes } = this.#database.db.prepare("delete from beehives where node_name = ? and transport <> 'local'")
       .run(name);
     return Number(changes) === 1;
   }
@@ -129,6 +177,10 @@ export class NodeRegistry implements Disposable {
   [Symbol.dispose](): void {
     this.#database[Symbol.dispose]();
   }
+}
+
+function directValues(row: NewDirectNode | DirectNode): (string | number | null)[] {
+  return directSaid.map((column) => column === "plaintext" ? Number(row.plaintext) : row[column]);
 }
 
 /** Opens the registry. Throws `QUEEN_ALREADY_RUNNING` while another queen has it open, and what `openDatabase` throws. */

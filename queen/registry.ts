@@ -5,9 +5,17 @@
  * @module
  */
 import { RbeeError, toRbeeError } from "../protocol/error.ts";
-import { type Beehive, type BeehiveChange, localNodeName, type NewBeehive } from "../protocol/node.ts";
+import {
+  type Beehive,
+  type BeehiveChange,
+  localNodeName,
+  type NewBeehive,
+  type NewDirectNode,
+  type RegisteredNode,
+} from "../protocol/node.ts";
 import { queenRoutes } from "../protocol/queen_routes.ts";
 import { type Endpoint, endpoint } from "../runtime/serve.ts";
+import { addDirect, testDirect, updateDirect, wrongFields } from "./direct_registry.ts";
 import type { NodeRegistry } from "./nodes.ts";
 import { testConnection } from "./ssh.ts";
 import { checkNames } from "./ssh_names.ts";
@@ -15,18 +23,18 @@ import { checkNames } from "./ssh_names.ts";
 /** The machines that the queen works with; what is registered is one of them at once. */
 export interface NodesInUse {
   /** Throws `RBEE_HOME_TOO_LONG` when no other machine can be reached from here. */
-  check(): void;
-  add(row: Beehive): void;
-  replace(row: Beehive): Promise<void>;
+  check(row: { transport?: RegisteredNode["transport"] }): void;
+  add(row: RegisteredNode): void;
+  replace(row: RegisteredNode): Promise<void>;
   remove(node: string): Promise<void>;
 }
 
 /** Returns the endpoints of the registry. */
 export function registryEndpoints(registry: NodeRegistry, hives: NodesInUse): Endpoint[] {
   return [
-    endpoint(queenRoutes.listBeehives, () => ({ nodes: registry.beehives() })),
+    endpoint(queenRoutes.listBeehives, () => ({ nodes: allNodes(registry) })),
     endpoint(queenRoutes.addBeehive, async ({ body, context }) => {
-      hives.check();
+      hives.check(body);
       const answer = await add(registry, body, context.signal);
       hives.add(known(registry, body.node_name));
       return answer;
@@ -46,13 +54,20 @@ export function registryEndpoints(registry: NodeRegistry, hives: NodesInUse): En
   ];
 }
 
+const allNodes = (registry: NodeRegistry): RegisteredNode[] =>
+  [...registry.beehives(), ...registry.directNodes()].sort((a, b) => a.node_name < b.node_name ? -1 : 1);
+
 const now = () => Math.floor(Date.now() / 1_000);
 const done = (node_name: string, message: string) => ({ success: true as const, message, node_name });
 
-async function add(registry: NodeRegistry, wish: NewBeehive, signal: AbortSignal) {
+async function add(registry: NodeRegistry, wish: NewBeehive | NewDirectNode, signal: AbortSignal) {
   refuseLocal(wish.node_name);
-  check(wish);
+  if (wish.transport !== "direct") check(wish);
   if (registry.has(wish.node_name)) throw taken(wish.node_name);
+  if (wish.transport === "direct") {
+    if (!await addDirect(registry, wish, signal)) throw taken(wish.node_name);
+    return done(wish.node_name, `The hive takes the token: node '${wish.node_name}' saved`);
+  }
   const install_path = await reach(wish, signal);
   if (!registry.add({ ...wish, install_path }, now())) throw taken(wish.node_name);
   return done(wish.node_name, `SSH connection works: node '${wish.node_name}' saved`);
@@ -61,8 +76,17 @@ async function add(registry: NodeRegistry, wish: NewBeehive, signal: AbortSignal
 /** What decides whether and where a login works, and what `~` is there. */
 const loginFields = ["ssh_host", "ssh_port", "ssh_user", "ssh_key_path", "install_path"] as const;
 
+/** What only a node whose hive is called directly has. */
+const directOnly = ["address", "token_file", "ca_cert_file", "plaintext"] as const;
+
 async function update(registry: NodeRegistry, change: BeehiveChange, signal: AbortSignal) {
   const before = known(registry, change.node_name);
+  if (before.transport === "direct") {
+    if (!await updateDirect(registry, { before, change, signal })) throw unknownNode(registry, before.node_name);
+    return done(before.node_name, `Node '${before.node_name}' updated`);
+  }
+  const foreign = directOnly.filter((field) => change[field] !== undefined);
+  if (foreign.length > 0) throw wrongFields(before.node_name, foreign, "it is reached by SSH");
   const said = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
   const row: Beehive = { ...before, ...said };
   check(row);
@@ -78,6 +102,10 @@ async function update(registry: NodeRegistry, change: BeehiveChange, signal: Abo
 
 async function test(registry: NodeRegistry, name: string, signal: AbortSignal) {
   const row = known(registry, name);
+  if (row.transport === "direct") {
+    await testDirect(registry, row, signal);
+    return done(name, `The hive takes the token: node '${name}' is reachable`);
+  }
   try {
     await reach(row, signal);
   } catch (thrown) {
@@ -112,9 +140,9 @@ function check(row: NewBeehive | Beehive): void {
   }
 }
 
-function known(registry: NodeRegistry, name: string): Beehive {
+function known(registry: NodeRegistry, name: string): RegisteredNode {
   refuseLocal(name);
-  const row = registry.beehive(name);
+  const row = registry.beehive(name) ?? registry.directNode(name);
   if (!row) throw unknownNode(registry, name);
   return row;
 }

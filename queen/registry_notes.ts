@@ -53,6 +53,7 @@ const reached: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "VERSION_MISMATCH",
   "INVALID_API_KEY",
   "SSH_FORWARDING_FORBIDDEN",
+  "TLS_NOT_TRUSTED",
   "DISK_FULL",
   "HOME_NOT_WRITABLE",
 ]);

@@ -6,8 +6,9 @@
 import { createHash } from "node:crypto";
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import { type Beehive, localNodeName } from "../protocol/node.ts";
+import { type Beehive, type DirectNode, localNodeName, type RegisteredNode } from "../protocol/node.ts";
 import type { Log } from "../runtime/log.ts";
+import { DirectAccess } from "./direct_access.ts";
 import type { HiveAccess } from "./hive_access.ts";
 import { HiveControl } from "./hive_control.ts";
 import type { LeaseHolder } from "./hive_probe.ts";
@@ -32,7 +33,7 @@ export interface RosterOptions {
 
 interface Entry {
   readonly control: HiveControl;
-  readonly row?: Beehive;
+  readonly row?: RegisteredNode;
   readonly link?: NodeLink;
 }
 
@@ -53,8 +54,8 @@ export class Roster {
   }
 
   /** Throws `RBEE_HOME_TOO_LONG` when no other machine can be reached from here. */
-  check(): void {
-    checkSocketPath(this.#options.home);
+  check({ transport }: { transport?: RegisteredNode["transport"] }): void {
+    if (transport !== "direct") checkSocketPath(this.#options.home);
   }
 
   /** Returns the names of all nodes. */
@@ -68,13 +69,22 @@ export class Roster {
   }
 
   /** Adds a registered machine. Throws `RBEE_HOME_TOO_LONG`. */
-  add(row: Beehive): void {
+  add(row: RegisteredNode): void {
+    const node = row.node_name;
+    this.#entries.set(node, row.transport === "direct" ? this.#direct(row) : this.#overSsh(row));
+    this.#options.onEvent({ type: "nodeAdded", node });
+  }
+
+  #direct(row: DirectNode): Entry {
+    return { row, control: this.#control(row.node_name, new DirectAccess(row, this.#options.holder)) };
+  }
+
+  #overSsh(row: Beehive): Entry {
     const { home, holder, log, connectMs } = this.#options;
     const node = row.node_name;
     const link = new NodeLink({ node, target: targetOf(row), folder: socketFolder(home, node), connectMs });
     const access = new RemoteHive({ facts: this.factsOf(row), link, holder, log });
-    this.#entries.set(node, { row, link, control: this.#control(node, access) });
-    this.#options.onEvent({ type: "nodeAdded", node });
+    return { row, link, control: this.#control(node, access) };
   }
 
   #control(node: string, access: HiveAccess): HiveControl {
@@ -114,7 +124,7 @@ export class Roster {
   }
 
   /** Puts a changed machine in the place of what was known of it. */
-  async replace(row: Beehive): Promise<void> {
+  async replace(row: RegisteredNode): Promise<void> {
     await this.remove(row.node_name);
     this.add(row);
   }

@@ -12,8 +12,16 @@ const compare =
 /** Why a certificate is refused: what rustls says, and what that means. */
 const refusals: readonly [RegExp, string, string?][] = [
   [/UnknownIssuer|BadSignature/, "its certificate is not the one that is trusted"],
-  [/NotValidForName/, "its certificate is for another name or address", "Use the address that its hive listens on"],
-  [/Expired|NotValidYet/, "its certificate is not valid now", "Check the clocks of both machines; start its hive anew"],
+  [
+    /not valid for name|NotValidForName/i,
+    "its certificate is for another name or address",
+    "Use the address that its hive listens on",
+  ],
+  [
+    /expired|not ?valid ?yet/i,
+    "its certificate is not valid now",
+    "Check the clocks of both machines; start its hive anew",
+  ],
   [
     /CaUsedAsEndEntity/,
     "its certificate is that of an authority",

@@ -88,6 +88,15 @@ const beehive = {
   worker_port_start: 8081,
   worker_port_end: 8999,
 };
+const fast = {
+  node_name: "fast",
+  transport: "direct",
+  address: "192.168.1.20",
+  token_file: "/home/me/.rbee/fast.token",
+  ca_cert_file: "/home/me/.rbee/fast.crt",
+  plaintext: false,
+  hive_port: 9200,
+};
 const named = { node_name: "workstation" };
 const nodeDone = { answer: { success: true, message: "Node 'workstation' saved", node_name: "workstation" } };
 
@@ -133,10 +142,23 @@ export const samples: Record<string, Record<string, Sample>> = {
     },
     addBeehive: {
       body: beehive,
-      bad: [{}, { ...beehive, node_name: "../x" }, { ...beehive, ssh_port: 0 }, { ...beehive, ssh_host: "" }, {
-        ...beehive,
-        password: "x",
-      }],
+      bad: [
+        {},
+        { ...beehive, node_name: "../x" },
+        { ...beehive, ssh_port: 0 },
+        { ...beehive, ssh_host: "" },
+        {
+          ...beehive,
+          password: "x",
+        },
+        { ...fast, address: "" },
+        { ...fast, token: "x" },
+        { ...fast, transport: "carrier pigeon" },
+        {
+          ...beehive,
+          address: "192.168.1.20",
+        },
+      ],
       ...nodeDone,
     },
     listBeehives: {
@@ -148,7 +170,7 @@ export const samples: Record<string, Record<string, Sample>> = {
           platform: null,
           last_connected_unix: 1_728_508_603,
           last_error: null,
-        }],
+        }, { ...fast, status: "unreachable", last_connected_unix: null, last_error: "Cannot reach node 'fast'" }],
       },
     },
     updateBeehive: {
