@@ -4,7 +4,8 @@
  * @module
  */
 import { join } from "../../runtime/path.ts";
-import { ClusterHost, type HostOptions } from "./cluster_host.ts";
+import { type HostOptions, makeHostFolder } from "./cluster_folder.ts";
+import { ClusterHost } from "./cluster_host.ts";
 import { claimNetwork, clusterPath, type Network, removeLostCables } from "./cluster_network.ts";
 import { canRunSshd, SshHome } from "./sshd.ts";
 import type { World } from "./world.ts";
@@ -71,8 +72,9 @@ export class Cluster implements AsyncDisposable {
     const network = claimNetwork();
     const hosts = options.hosts.map((host, i) => {
       const wanted = typeof host === "string" ? { name: host } : host;
-      const folder = join(world.root, "hosts", wanted.name);
-      return new ClusterHost(wanted, { folder, cable: network.cable(i), authorizedKey });
+      const cable = network.cable(i);
+      const path = join(world.root, "hosts", wanted.name);
+      return new ClusterHost(wanted, { folder: makeHostFolder(wanted, { path, cable, authorizedKey }), cable });
     });
     const cluster = new Cluster(ssh, hosts, network);
     const started = await Promise.allSettled(hosts.map((host) => host.start()));

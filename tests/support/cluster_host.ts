@@ -6,6 +6,7 @@
  * @module
  */
 import { join } from "../../runtime/path.ts";
+import { etcFiles, type HostFolder, type HostOptions } from "./cluster_folder.ts";
 import {
   type Cable,
   clusterPath,
@@ -19,23 +20,7 @@ import { eventually } from "./eventually.ts";
 import { connectionsBeside, type Listener, listenersBeside } from "./ports.ts";
 import { killAll, type ProcessEntry, processesBeside, processOf, programOf } from "./processes.ts";
 import { type Finished, Program } from "./program.ts";
-import { makeHostKey, sshdConfig } from "./sshd.ts";
 import type { Executable } from "./world.ts";
-
-/** What a host is like. */
-export interface HostOptions {
-  readonly name: string;
-  /** Lines for its sshd_config; they win over ours: `AllowTcpForwarding no`, `ForceCommand …`. */
-  readonly sshd?: readonly string[];
-  /** Added to the environment of whoever logs in. */
-  readonly env?: Readonly<Record<string, string>>;
-  /** The person's login shell there. */
-  readonly shell?: string;
-  /** Files and folders of this machine that show up in its home: name there → path here. Writes reach the original. */
-  readonly home?: Readonly<Record<string, string>>;
-  /** Its home lies on a disk of this size in memory, which can be full. Absent: a folder. */
-  readonly diskBytes?: number;
-}
 
 const rbeePrograms: readonly Executable[] = ["rbee", "rbee-keeper", "queen-rbee", "rbee-hive", "llm-worker-rbee"];
 
@@ -49,17 +34,16 @@ while [ $# -gt 0 ]; do
   if [ -d "$2" ]; then mkdir -p "$there"; else : >"$there"; fi
   mount --bind "$2" "$there"; shift 2
 done
-for file in ssh hosts passwd; do mount --bind "$folder/etc/$file" "/etc/$file"; done
+for file in ${etcFiles.join(" ")}; do mount --bind "$folder/etc/$file" "/etc/$file"; done
 mount --rbind "$folder/home" "$home"
 echo ready; exec sleep infinity`;
 
-/** What the first process does, which nobody tells of the dead: the kernel buries them. Argument: name. */
+/** What the first process does; the kernel buries the dead for one that ignores them. Argument: name. */
 const bootScript = `set -e
 hostname "$1"
 mount -t tmpfs -o mode=1777 tmp /tmp; mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t tmpfs -o mode=755 run /run; mkdir -m 755 /run/sshd
-trap '' CHLD
-echo ready; exec sleep infinity`;
+echo ready; exec env --ignore-signal=CHLD sleep infinity`;
 
 /** One machine of a cluster. */
 export class ClusterHost {
@@ -78,31 +62,17 @@ export class ClusterHost {
   #case?: Program;
   #boot?: { program: Program; pid: number };
 
-  /** `authorizedKey`: a line of a `.pub` file; its folder is made here. */
-  constructor(options: HostOptions, { folder, cable, authorizedKey }: {
-    folder: string;
-    cable: Cable;
-    authorizedKey: string;
-  }) {
-    this.#options = options;
-    this.#folder = folder;
-    this.#cable = cable;
+  /** Nothing runs before `start`. */
+  constructor(options: HostOptions, { folder, cable }: { folder: HostFolder; cable: Cable }) {
     this.name = options.name;
     this.address = cable.there;
     this.controlAddress = cable.here;
-    const passwd = Deno.readTextFileSync("/etc/passwd");
-    const me = passwd.split("\n").map((line) => line.split(":")).find(([, , uid]) => uid === "0");
-    if (!me) throw new Error("Cannot find root's home: /etc/passwd does not list it");
-    [this.user, , , , , this.userHome] = me;
-    Deno.mkdirSync(join(folder, "etc/ssh"), { recursive: true });
-    Deno.mkdirSync(join(folder, "home"), { mode: 0o700 });
-    this.hostKey = makeHostKey(join(folder, "etc/ssh/host_key"));
-    this.#writeEtc({
-      "passwd": options.shell ? passwd.replace(/^(root:.*:).*$/m, `$1${options.shell}`) : passwd,
-      "hosts": `127.0.0.1 localhost\n${cable.there} ${options.name}\n${cable.here} control\n`,
-      "ssh/authorized_keys": authorizedKey,
-      "ssh/sshd_config": this.#sshdConfig(),
-    });
+    this.user = folder.user;
+    this.userHome = folder.userHome;
+    this.hostKey = folder.hostKey;
+    this.#options = options;
+    this.#folder = folder.path;
+    this.#cable = cable;
   }
 
   /** Turns it on for the first time: resolves when its sshd answers. */
@@ -287,27 +257,5 @@ export class ClusterHost {
       env: { PATH: clusterPath, ...(options.env ?? { RBEE_HOME: this.#folder }) },
       stdin: options.stdin,
     });
-  }
-
-  #sshdConfig(): string {
-    const { env = {}, sshd = [] } = this.#options;
-    const pairs = Object.entries(env).map(([name, value]) => `"${name}=${value}"`);
-    return sshdConfig({
-      address: this.address,
-      port: 22,
-      hostKey: "/etc/ssh/host_key",
-      authorizedKeys: "/etc/ssh/authorized_keys",
-      more: [
-        ...sshd,
-        ...(pairs.length > 0 ? [`SetEnv ${pairs.join(" ")}`] : []),
-        "MaxStartups 200",
-        "MaxSessions 200",
-        "Subsystem sftp internal-sftp",
-      ],
-    });
-  }
-
-  #writeEtc(files: Record<string, string>): void {
-    for (const [name, text] of Object.entries(files)) Deno.writeTextFileSync(join(this.#folder, "etc", name), text);
   }
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "../../runtime/path.ts";
 import { canRunCluster, Cluster, clusterMissing } from "./cluster.ts";
-import type { HostOptions } from "./cluster_host.ts";
+import type { HostOptions } from "./cluster_folder.ts";
 import { cables, clusterPath, removeLostCables } from "./cluster_network.ts";
 import { eventually, pause } from "./eventually.ts";
 import { scanPorts } from "./port_scan.ts";
@@ -55,6 +55,12 @@ clusterTest("three machines let a person in, each with its own name, home and pr
   assert.equal((await ssh(address, "mkdir rbee; echo mine >rbee/file")).code, 0, "its address does as well");
   assert.equal(Deno.readTextFileSync(join(home, "rbee/file")), "mine\n");
   assert.equal((await ssh("alpha", "ls -A ~")).stdout, "");
+  const orphan = await ssh("alpha", "setsid sh -c 'sleep 0.1; kill -9 $$' >/dev/null 2>&1 & echo $!");
+  const pids = async () => (await ssh("alpha", "ps -A -o pid=")).stdout.trim().split(/\s+/);
+  await eventually(async () => !(await pids()).includes(orphan.stdout.trim()), {
+    withinMs: 3_000,
+    what: "an orphan is buried",
+  });
   assert.equal((await ssh("alpha", "getent hosts control")).stdout.split(" ")[0], cluster.host("alpha").controlAddress);
 });
 
