@@ -7,6 +7,7 @@ import { eventually, pause } from "./eventually.ts";
 import { scanPorts } from "./port_scan.ts";
 import { isAlive, processesUnder } from "./processes.ts";
 import { type Finished, Program } from "./program.ts";
+import { startSshd } from "./sshd.ts";
 import { World } from "./world.ts";
 
 const names = ["alpha", "beta", "gamma"];
@@ -62,6 +63,18 @@ clusterTest("three machines let a person in, each with its own name, home and pr
     what: "an orphan is buried",
   });
   assert.equal((await ssh("alpha", "getent hosts control")).stdout.split(" ")[0], cluster.host("alpha").controlAddress);
+});
+
+clusterTest("a host logs in to this machine when it has the key", ["alpha"], async ({ world, cluster, ssh }) => {
+  const { home, controlAddress: address } = cluster.host("alpha");
+  const authorizedKeys = join(cluster.ssh.folder, "id_ed25519.pub");
+  const port = world.ports.workerStart;
+  await using sshd = await startSshd({ folder: join(world.root, "control"), port, authorizedKeys, address });
+  Deno.mkdirSync(join(home, ".ssh"), { mode: 0o700 });
+  Deno.copyFileSync(join(cluster.ssh.folder, "id_ed25519"), join(home, ".ssh/id_ed25519"));
+  Deno.writeTextFileSync(join(home, ".ssh/known_hosts"), `[${address}]:${port} ${sshd.hostKey}\n`);
+  const { stdout, stderr } = await ssh("alpha", `ssh -o BatchMode=yes -p ${port} ${address} hostname`);
+  assert.equal(stdout, `${Deno.hostname()}\n`, stderr);
 });
 
 clusterTest("a pulled cable is silence; plugged in again, the stream goes on", names, async ({ cluster, start }) => {

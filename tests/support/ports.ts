@@ -103,10 +103,10 @@ function socketsBeside(pid: number | "self"): string[][] {
   });
 }
 
-/** Returns whether something accepts connections on a port of this machine. */
-export async function isListening(port: number): Promise<boolean> {
+/** Returns whether something accepts connections on a port, of this machine's loopback when no address is given. */
+export async function isListening(port: number, hostname = "127.0.0.1"): Promise<boolean> {
   try {
-    const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+    const connection = await Deno.connect({ hostname, port });
     connection.close();
     return true;
   } catch {

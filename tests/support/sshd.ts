@@ -125,19 +125,18 @@ export interface Sshd extends AsyncDisposable {
   readonly hostKey: string;
 }
 
-/** Starts an sshd that lets in who holds a key of `authorizedKeys` (a file). It ends with the test's thread. */
+/** Starts an sshd (on loopback when no address is given) that lets in who holds a key of `authorizedKeys` (a file). It ends with the test's thread. */
 export async function startSshd(
-  options: { folder: string; port: number; authorizedKeys: string },
+  options: { folder: string; port: number; authorizedKeys: string; address?: string },
 ): Promise<Sshd> {
-  const { folder, port } = options;
+  const { folder, port, authorizedKeys, address = "127.0.0.1" } = options;
   Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
   const key = join(folder, "host_key");
   const hostKey = makeHostKey(key);
   if (Deno.uid() === 0) Deno.mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
-  const { authorizedKeys } = options;
   Deno.writeTextFileSync(
     join(folder, "sshd_config"),
-    sshdConfig({ address: "127.0.0.1", port, hostKey: key, authorizedKeys }),
+    sshdConfig({ address, port, hostKey: key, authorizedKeys }),
   );
   const child = new Deno.Command("setpriv", {
     args: ["--pdeathsig", "KILL", "/usr/sbin/sshd", "-D", "-f", join(folder, "sshd_config"), "-E", join(folder, "log")],
@@ -145,7 +144,7 @@ export async function startSshd(
     stdout: "null",
     stderr: "null",
   }).spawn();
-  await eventually(() => isListening(port), {
+  await eventually(() => isListening(port, address), {
     withinMs: 5_000,
     what: "sshd listens",
     seen: () => Deno.readTextFileSync(join(folder, "log")),
