@@ -11,6 +11,7 @@ import { checkPorts } from "./doctor_ports.ts";
 import { checkPrograms } from "./doctor_programs.ts";
 import { errorText } from "./error_text.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
+import { checkMovedAside } from "./moved_aside.ts";
 import { findQueen } from "./queen_probe.ts";
 
 /** Carries out `rbee doctor`. Returns 0, or 1 when something essential is missing. */
@@ -18,6 +19,7 @@ export async function doctor(keeper: Keeper): Promise<number> {
   const { render } = keeper;
   const found = await Promise.all([
     Promise.resolve(checkHome(keeper)),
+    Promise.resolve(checkMovedAside(keeper.paths.home)),
     checkConfig(keeper),
     checkPrograms(keeper.signal),
     checkQueen(keeper),

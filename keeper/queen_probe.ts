@@ -25,6 +25,8 @@ export interface Queen {
   readonly pid: number;
   readonly url: string;
   readonly version: string;
+  /** Where she moved a damaged registry when she started. */
+  readonly movedAside?: string;
   /** Absent for one that this keeper has just started. */
   readonly info?: QueenInfo;
 }
@@ -127,7 +129,15 @@ function queenOf(peer: Peer, info: QueenInfo): Queen {
       details: { "rbee-keeper": VERSION, "queen-rbee": info.version },
     });
   }
-  return { peer, mode: info.mode, pid: info.pid, url: peer.base, version: info.version, info };
+  return {
+    peer,
+    mode: info.mode,
+    pid: info.pid,
+    url: peer.base,
+    version: info.version,
+    movedAside: info.moved_aside,
+    info,
+  };
 }
 
 /** Returns an authentication error with the address that refused us; anything else as it is. */

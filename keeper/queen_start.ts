@@ -15,6 +15,7 @@ import { type Daemon, startDaemon, within } from "../runtime/process.ts";
 import { readRunning, type Running } from "../runtime/running.ts";
 import { bootError } from "./boot_log.ts";
 import type { Keeper } from "./keeper.ts";
+import { warnMovedAside } from "./moved_aside.ts";
 import { probeQueen, type Queen, queenPeer, queenToken } from "./queen_probe.ts";
 
 /** A queen, and her process when this keeper has started it. */
@@ -112,8 +113,10 @@ async function startQueen(keeper: Keeper, wish: Wish & { home: string }): Promis
   try {
     const running = await untilUp(keeper, daemon, bootLog);
     const { token } = await queenToken(keeper);
-    const { pid, url, version } = running;
-    return { queen: { peer: queenPeer(url, token), mode: wish.mode, pid, url, version }, daemon };
+    const { pid, url, version, moved_aside: movedAside } = running;
+    const queen = { peer: queenPeer(url, token), mode: wish.mode, pid, url, version, movedAside };
+    warnMovedAside(keeper, queen); // whoever starts her may be the only one who ever meets her
+    return { queen, daemon };
   } catch (error) {
     await endDaemon(daemon);
     throw error;

@@ -11,6 +11,7 @@ import { call } from "../runtime/call.ts";
 import { environment } from "../runtime/environment.ts";
 import { join } from "../runtime/path.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
+import { warnMovedAside } from "./moved_aside.ts";
 import { type QueenSession, withQueen } from "./queen_process.ts";
 import { directFields, directLines, type DirectOptions, placeOf } from "./setup_direct.ts";
 
@@ -190,6 +191,7 @@ async function nodesOf(keeper: Keeper): Promise<RegisteredNode[]> {
 }
 
 async function nodesFrom(session: QueenSession, keeper: Keeper): Promise<RegisteredNode[]> {
+  if (session.queen.info) warnMovedAside(keeper, session.queen); // of a queen just started it was told
   const { nodes } = await call(session.queen.peer, queenRoutes.listBeehives, { signal: keeper.signal });
   return nodes;
 }

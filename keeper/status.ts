@@ -8,6 +8,7 @@ import type { AnswerOf } from "../protocol/routes.ts";
 import { call } from "../runtime/call.ts";
 import { durationText } from "./duration.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
+import { warnMovedAside } from "./moved_aside.ts";
 import { findQueen, type Queen } from "./queen_probe.ts";
 import { tableLines } from "./table.ts";
 import { workerLines } from "./workers.ts";
@@ -21,13 +22,20 @@ export async function status(keeper: Keeper): Promise<number> {
     else await render.line("No queen is running. `rbee infer` starts one for itself; `rbee up` starts one that stays.");
     return exitCodes.success;
   }
+  warnMovedAside(keeper, queen);
   const [{ nodes }, { workers }] = await Promise.all([
     call(queen.peer, queenRoutes.nodes, { signal: keeper.signal }),
     call(queen.peer, queenRoutes.listWorkers, { signal: keeper.signal }),
   ]);
   if (render.json) {
     const { url, pid, mode, version, info } = queen;
-    const more = { attached: info?.attached, uptime_s: info?.uptime_s, commit: info?.commit, platform: info?.platform };
+    const more = {
+      attached: info?.attached,
+      uptime_s: info?.uptime_s,
+      commit: info?.commit,
+      platform: info?.platform,
+      moved_aside: queen.movedAside,
+    };
     await render.value({ queen: { url, pid, mode, version, ...more }, nodes, workers });
     return exitCodes.success;
   }

@@ -36,6 +36,8 @@ export const queenRoutes = Object.freeze({
       uptime_s: z.number(),
       /** Only in rbee's own home; compared by keepers that look for their queen. */
       home_id: z.string(),
+      /** Where a damaged registry was moved when this queen started. */
+      moved_aside: z.string().optional(),
     }),
   }),
   attach: route({ method: "GET", path: "/v2/attach", access: "token", stream: true }),

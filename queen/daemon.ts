@@ -87,6 +87,7 @@ async function live(flags: DaemonFlags, program: Program, onLog: (log: Log) => v
     version: VERSION,
     mode: queen.parts.mode,
     started_unix: Math.floor(Date.now() / 1_000),
+    moved_aside: registry.movedAside,
   });
   log.info("listening", { url: queen.server.url, version: VERSION, mode: queen.parts.mode });
   await aborted(program.signal);

@@ -119,11 +119,16 @@ export class NodeRegistry implements Disposable {
     return Number(changes) === 1;
   }
 
-  /** Replaces what was said about a machine; durable when this returns. */
-  update(row: Beehive): void {
+  /**
+   * Replaces what was said about a machine, and notes that it was reached when it was; durable when this returns, and
+   * one statement: there is no moment at which half of it is.
+   */
+  update(row: Beehive, reachedUnix?: number): void {
     this.#database.db.prepare(
-      `update beehives set ${saidColumns.map((column) => `${column} = ?`).join(", ")} where node_name = ?`,
-    ).run(...saidColumns.map((column) => row[column]), row.node_name);
+      `update beehives set ${saidColumns.map((column) => `${column} = ?`).join(", ")},
+       status = iif(? is null, status, 'reachable'), last_error = iif(? is null, last_error, null),
+       last_connected_unix = coalesce(?, last_connected_unix) where node_name = ?`,
+    ).run(...saidColumns.map((column) => row[column]), ...Array(3).fill(reachedUnix ?? null), row.node_name);
   }
 
   /** Forgets a machine; durable when this returns. Returns false when it was not there. */

@@ -80,25 +80,32 @@ const loginFields = ["ssh_host", "ssh_port", "ssh_user", "ssh_key_path", "instal
 const directOnly = ["address", "token_file", "ca_cert_file", "plaintext"] as const;
 
 async function update(registry: NodeRegistry, change: BeehiveChange, signal: AbortSignal) {
-  const before = known(registry, change.node_name);
+  const name = change.node_name;
+  const before = known(registry, name);
   if (before.transport === "direct") {
-    if (!await updateDirect(registry, { before, change, signal })) throw unknownNode(registry, before.node_name);
-    return done(before.node_name, `Node '${before.node_name}' updated`);
+    if (!await updateDirect(registry, { before, change, signal })) throw unknownNode(registry, name);
+    return done(name, `Node '${name}' updated`);
   }
   const foreign = directOnly.filter((field) => change[field] !== undefined);
-  if (foreign.length > 0) throw wrongFields(before.node_name, foreign, "it is reached by SSH");
+  if (foreign.length > 0) throw wrongFields(name, foreign, "it is reached by SSH");
   const said = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
   const row: Beehive = { ...before, ...said };
   check(row);
   // A machine that is off can still be given another port for its hive.
-  if (loginFields.some((field) => row[field] !== before[field])) {
-    row.install_path = await reach(row, signal);
-    known(registry, row.node_name); // it may have been removed meanwhile
-    registry.update(row);
-    registry.noteLogin(row.node_name, now());
-  } else registry.update(row);
-  return done(row.node_name, `Node '${row.node_name}' updated`);
+  if (!differs(row, before)) registry.update(row);
+  else {
+    const install_path = await reach(row, signal);
+    const meanwhile = known(registry, name); // it may have been removed, or changed by somebody who was told so
+    if (meanwhile.transport !== "ssh" || differs(meanwhile, before)) throw changedMeanwhile(name);
+    const merged = { ...meanwhile, ...said, install_path };
+    check(merged);
+    registry.update(merged, now());
+  }
+  return done(name, `Node '${name}' updated`);
 }
+
+/** Whether a login that worked with the one says nothing about the other. */
+const differs = (row: Beehive, other: Beehive) => loginFields.some((field) => row[field] !== other[field]);
 
 async function test(registry: NodeRegistry, name: string, signal: AbortSignal) {
   const row = known(registry, name);
@@ -154,6 +161,13 @@ function refuseLocal(name: string): void {
     hint: "Use another name",
   });
 }
+
+const changedMeanwhile = (name: string) =>
+  new RbeeError("TEMPORARY_UNAVAILABLE", {
+    message: `Cannot update node '${name}': its address was changed by another command at the same time`,
+    details: { node: name },
+    hint: `Look at it and try again: rbee setup show-node --name ${name}`,
+  });
 
 const taken = (name: string) =>
   new RbeeError("NODE_ALREADY_EXISTS", {

@@ -62,6 +62,7 @@ function ownEndpoints(parts: QueenParts): Endpoint[] {
       attached: parts.attach.held,
       uptime_s: Math.round((performance.now() - startedAt) / 1_000),
       home_id: parts.homeId,
+      moved_aside: parts.registry.movedAside,
     })),
     endpoint(queenRoutes.attach, ({ context }) => context.stream((out) => parts.attach.hold(out))),
     endpoint(queenRoutes.shutdown, () => {

@@ -3,6 +3,7 @@ import { RbeeError } from "../protocol/error.ts";
 import { openDatabase } from "./database.ts";
 import { LogFile } from "./log_file.ts";
 import { redact } from "./log.ts";
+import { VERSION } from "./version.ts";
 import { publishRunning, readRunning } from "./running.ts";
 
 async function inFolder(run: (folder: string) => void | Promise<void>): Promise<void> {
@@ -73,6 +74,52 @@ Deno.test("a damaged database is moved aside under a name that is told, never ov
     using opened = await openDatabase({ path, synchronous: "normal", owner: "x", migrations: ["create table a (x)"] });
     assert.ok(opened.movedAside);
     assert.match(Deno.readTextFileSync(opened.movedAside), /somebody's file/);
+  });
+});
+
+Deno.test("a damaged database of a killed program is moved aside with its journal, both byte by byte", async () => {
+  await inFolder(async (folder) => {
+    const options = { synchronous: "full" as const, owner: "x", migrations: ["create table a (x)"] };
+    const path = `${folder}/killed.db`;
+    {
+      using first = await openDatabase({ ...options, path: `${folder}/x.db` });
+      first.db.exec("insert into a values (1); pragma wal_checkpoint(truncate); insert into a values (2)");
+      for (const end of ["", "-wal"]) Deno.copyFileSync(`${folder}/x.db${end}`, path + end);
+    }
+    Deno.truncateSync(path, 4_096); // the schema names a page that is not there
+    const before = ["", "-wal"].map((end) => Deno.readFileSync(path + end));
+    assert.ok(before[1].length > 0, "there is a journal");
+    using opened = await openDatabase({ ...options, path });
+    assert.ok(opened.movedAside);
+    assert.deepEqual(["", "-wal"].map((end) => Deno.readFileSync(opened.movedAside + end)), before);
+    assert.equal(opened.db.prepare("select count(*) as n from a").get()?.n, 0);
+  });
+});
+
+Deno.test("a database of a newer rbee is refused with the version that is needed, and stays as it is", async () => {
+  await inFolder(async (folder) => {
+    const options = { path: `${folder}/x.db`, synchronous: "full" as const, owner: "x" };
+    const refusal = async () => {
+      const before = Deno.readFileSync(options.path);
+      const error = await openDatabase({ ...options, migrations: ["create table a (x)"] }).catch((thrown) => thrown);
+      assert.ok(error instanceof RbeeError && error.code === "DATABASE_NEWER", String(error));
+      assert.deepEqual(Deno.readFileSync(options.path), before);
+      return `${error.message} ${error.hint}`;
+    };
+    {
+      using ours = await openDatabase({ ...options, migrations: ["create table a (x)", "create table b (x)"] });
+      assert.deepEqual(ours.db.prepare("select * from schema_history").all().map((row) => ({ ...row })), [
+        { schema: 1, rbee_version: VERSION },
+        { schema: 2, rbee_version: VERSION },
+      ]);
+      ours.db.exec("insert into schema_history values (7, '0.9.0'); pragma user_version = 7");
+    }
+    assert.match(await refusal(), /it needs rbee 0\.9\.0 or newer, this is .*Install rbee 0\.9\.0 or newer/);
+    {
+      using ours = await openDatabase({ ...options, migrations: Array(7).fill("select 1") });
+      ours.db.exec("drop table schema_history");
+    }
+    assert.match(await refusal(), /it needs rbee newer than /);
   });
 });
 

@@ -12,6 +12,8 @@ const schema = z.object({
   version: z.string(),
   mode: z.enum(["ephemeral", "persistent"]).optional(),
   started_unix: z.number(),
+  /** Where a damaged registry was moved at this start, for whoever started it to tell. */
+  moved_aside: z.string().optional(),
 });
 
 /** What such a file says. */

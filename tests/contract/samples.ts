@@ -115,6 +115,7 @@ export const samples: Record<string, Record<string, Sample>> = {
         attached: 1,
         uptime_s: 0.1,
         home_id: "0123456789abcdef",
+        moved_aside: "/home/me/.rbee/beehives.db.damaged-2026-01-01T00-00-00-000Z",
       },
     },
     submitTask: {

@@ -24,6 +24,8 @@ export interface Struck {
   readonly left?: () => string[] | Promise<string[]>;
   /** No orphan may be left after this time; `orphanMs` when absent. */
   readonly withinMs?: number;
+  /** What was counted in this round, by its name in the plural; summed up in the fault's line. */
+  readonly counts?: Readonly<Record<string, number>>;
   /** What else must hold once that is gone: the view that the daemons give. */
   readonly afterwards?: () => Promise<void>;
 }
@@ -36,10 +38,17 @@ export interface Fault {
   readonly what: string;
   /** Whether a queen that stays is left after it, to be ended by `rbee down`. */
   readonly persistent: boolean;
+  /** It is played so many times the rounds that the others are. */
+  readonly timesRounds?: number;
   /** Keys of the configuration that make long limits short. */
   readonly config?: Record<string, Record<string, unknown>>;
   /** Prepares, strikes and judges how the commands concerned ended. Throws what is not as promised. */
   readonly play: (stage: Stage) => Promise<Struck>;
+}
+
+/** Returns the processes of a world that live, for `Struck.left`. */
+export function livingIn(world: World): string[] {
+  return world.processes().map(({ pid, args }) => `process ${pid} ${args.join(" ").slice(0, 80)}`);
 }
 
 /** No orphan may be left after this time. */

@@ -6,11 +6,18 @@
 import type { Fault } from "./fault.ts";
 import { clientFaults } from "./faults_of_clients.ts";
 import { interruptFaults } from "./faults_of_interrupts.ts";
+import { registryFaults } from "./faults_of_the_registry.ts";
 import { signalFaults } from "./faults_of_signals.ts";
 import { stoppedWorkerFaults } from "./faults_of_stopped_workers.ts";
 
 /** Returns every fault; with `only` those whose name holds it. */
 export function faults(only = ""): Fault[] {
-  const all = [...signalFaults(), ...interruptFaults(), ...clientFaults(), ...stoppedWorkerFaults()];
+  const all = [
+    ...signalFaults(),
+    ...interruptFaults(),
+    ...clientFaults(),
+    ...stoppedWorkerFaults(),
+    ...registryFaults(),
+  ];
   return all.filter((fault) => fault.name.includes(only));
 }

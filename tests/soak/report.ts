@@ -50,7 +50,18 @@ export class Tally {
     } usually`;
     const counts = `${this.rounds} rounds, ${this.failures.length} failed`;
     const exits = this.#exits();
-    return `${this.isGood ? "✓" : "✗"} ${this.name.padEnd(28)} ${counts}; ${gone}${exits && `; exits ${exits}`}`;
+    const more = this.#counts();
+    return `${this.isGood ? "✓" : "✗"} ${this.name.padEnd(28)} ${counts}; ${gone}${exits && `; exits ${exits}`}${
+      more && `; ${more}`
+    }`;
+  }
+
+  #counts(): string {
+    const sums = new Map<string, number>();
+    for (const [name, count] of this.#good.flatMap((result) => Object.entries(result.counts ?? {}))) {
+      sums.set(name, (sums.get(name) ?? 0) + count);
+    }
+    return [...sums].map(([name, sum]) => `${sum} ${name}`).join(", ");
   }
 
   #exits(): string {

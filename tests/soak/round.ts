@@ -16,6 +16,8 @@ export interface RoundResult {
   readonly goneMs: number;
   /** Exit codes and signals of the commands concerned. */
   readonly exits: readonly string[];
+  /** What the fault counted, by name. */
+  readonly counts?: Readonly<Record<string, number>>;
 }
 
 /** Plays one round. Throws what is not as promised. */
@@ -27,7 +29,7 @@ export async function playRound(fault: Fault, stage: Stage): Promise<RoundResult
   await nextInferWorks(world);
   if (fault.persistent) await takeDown(world);
   await nothingLeft(world);
-  return { goneMs, exits: struck.exits.map(({ code, signal }) => signal ?? String(code)) };
+  return { goneMs, exits: struck.exits.map(({ code, signal }) => signal ?? String(code)), counts: struck.counts };
 }
 
 async function untilGone(world: World, struck: Struck): Promise<number> {

@@ -35,9 +35,10 @@ async function oneByOne(faults: readonly Fault[], options: SoakOptions): Promise
   for (const fault of faults) {
     const tally = new Tally(fault.name);
     tallies.push(tally);
-    for (let round = 1; round <= options.rounds;) {
+    const to = options.rounds * (fault.timesRounds ?? 1);
+    for (let round = 1; round <= to;) {
       // A round that failed may have left anything behind: the next one begins in a new world.
-      round = await playUntilFailure(fault, { tally, options, round, to: options.rounds });
+      round = await playUntilFailure(fault, { tally, options, round, to });
     }
     options.print(tally.line());
   }

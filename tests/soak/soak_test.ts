@@ -39,6 +39,9 @@ Deno.test("a fault's line tells counts, the worst time and the exit codes; one f
   tally.passed({ goneMs: 900, exits: ["1"] });
   tally.passed({ goneMs: 1_240, exits: ["1", "SIGKILL"] });
   assert.match(tally.line(), /^✓ kill-hive +2 rounds, 0 failed; gone after 1\.24 s at worst.*exits 1 × 2, SIGKILL × 1/);
+  tally.passed({ goneMs: 900, exits: [], counts: { "acknowledged changes": 3 } });
+  tally.passed({ goneMs: 900, exits: [], counts: { "acknowledged changes": 4 } });
+  assert.match(tally.line(), /; 7 acknowledged changes$/);
   tally.failed({ round: 3, message: "left" });
-  assert.match(tally.line(), /^✗ kill-hive +3 rounds, 1 failed/);
+  assert.match(tally.line(), /^✗ kill-hive +5 rounds, 1 failed/);
 });

@@ -26,6 +26,15 @@ export function me(): string {
   return output("id", ["-un"]).trim();
 }
 
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function output(exe: string, args: string[]): string {
   const { success, stdout, stderr } = new Deno.Command(exe, { args }).outputSync();
   if (!success) throw new Error(`Cannot run ${exe} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
@@ -115,8 +124,10 @@ export function sshdConfig({ address, port, hostKey, authorizedKeys, more = [] }
 /** Makes a host key at a path. Returns its public half, as known_hosts takes it. */
 export function makeHostKey(path: string): string {
   output("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path]);
-  return Deno.readTextFileSync(`${path}.pub`).trim();
+  return readHostKey(path);
 }
+
+const readHostKey = (path: string) => Deno.readTextFileSync(`${path}.pub`).trim();
 
 /** A running sshd. */
 export interface Sshd extends AsyncDisposable {
@@ -125,18 +136,29 @@ export interface Sshd extends AsyncDisposable {
   readonly hostKey: string;
 }
 
-/** Starts an sshd (on loopback when no address is given) that lets in who holds a key of `authorizedKeys` (a file). It ends with the test's thread. */
-export async function startSshd(
-  options: { folder: string; port: number; authorizedKeys: string; address?: string },
-): Promise<Sshd> {
-  const { folder, port, authorizedKeys, address = "127.0.0.1" } = options;
+/** How an sshd is set up. */
+export interface SshdOptions {
+  /** Its files; the host key of an sshd that was here before stays. */
+  readonly folder: string;
+  readonly port: number;
+  /** A file. */
+  readonly authorizedKeys: string;
+  /** Lines of its sshd_config that come first and therefore win. */
+  readonly config?: readonly string[];
+  /** Loopback when absent. */
+  readonly address?: string;
+}
+
+/** Starts an sshd that lets in who holds a key of `authorizedKeys`. It ends with the test's thread. */
+export async function startSshd(options: SshdOptions): Promise<Sshd> {
+  const { folder, port, authorizedKeys, config: more, address = "127.0.0.1" } = options;
   Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
   const key = join(folder, "host_key");
-  const hostKey = makeHostKey(key);
+  const hostKey = exists(key) ? readHostKey(key) : makeHostKey(key);
   if (Deno.uid() === 0) Deno.mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
   Deno.writeTextFileSync(
     join(folder, "sshd_config"),
-    sshdConfig({ address, port, hostKey: key, authorizedKeys }),
+    sshdConfig({ address, port, hostKey: key, authorizedKeys, more }),
   );
   const child = new Deno.Command("setpriv", {
     args: ["--pdeathsig", "KILL", "/usr/sbin/sshd", "-D", "-f", join(folder, "sshd_config"), "-E", join(folder, "log")],

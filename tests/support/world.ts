@@ -136,8 +136,8 @@ export class World implements AsyncDisposable {
   }
 
   /** Starts a queen by hand, as an operator does, and waits until she answers. */
-  async startQueen(): Promise<Program> {
-    const queen = this.start("queen-rbee", ["daemon"], { env: { PATH: `${executables}:/usr/bin:/bin` } });
+  async startQueen(env: Record<string, string> = {}): Promise<Program> {
+    const queen = this.start("queen-rbee", ["daemon"], { env: { PATH: `${executables}:/usr/bin:/bin`, ...env } });
     await this.#answers(queen, () => this.queenUrl(), "/health");
     return queen;
   }
