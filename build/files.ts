@@ -23,19 +23,6 @@ export async function exists(path: string): Promise<boolean> {
   return await Deno.lstat(path).then(() => true, () => false);
 }
 
-/** Returns the SHA-256 (64 hex digits) and the size in bytes of a file, read in pieces. */
-export async function digestFile(path: string): Promise<{ sha256: string; size: number }> {
-  const hash = createHash("sha256");
-  let size = 0;
-  using file = await Deno.open(path);
-  const buffer = new Uint8Array(1 << 20);
-  for (let n: number | null; (n = await file.read(buffer)) !== null;) {
-    hash.update(buffer.subarray(0, n));
-    size += n;
-  }
-  return { sha256: hash.digest("hex"), size };
-}
-
 /** Returns `$XDG_CACHE_HOME/rbee`, or `~/.cache/rbee`; a relative XDG value is ignored, as its specification says. */
 export function cacheFolder(): string {
   const xdg = Deno.env.get("XDG_CACHE_HOME");

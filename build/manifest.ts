@@ -1,23 +1,8 @@
 /** What a build left in its folder: the manifest that others read, and the record that makes the next build short. */
-import { digestFile, fromRoot, sha256Hex, textOrNull } from "./files.ts";
+import { digestFile } from "../runtime/digest.ts";
+import { builtManifest, type Manifest, type ManifestFile } from "../runtime/shipped.ts";
+import { fromRoot, sha256Hex, textOrNull } from "./files.ts";
 import type { Program } from "./programs.ts";
-
-/** `manifest.json` beside the executables; whoever ships them checks size and digest against it. */
-export interface Manifest {
-  readonly version: string;
-  /** `linux-x64`, `macos-arm64`, … */
-  readonly platform: string;
-  /** The backend of `llm-worker-rbee`; variants name theirs in their entry. */
-  readonly backend: string;
-  readonly files: Readonly<Record<string, ManifestFile>>;
-}
-
-/** One executable: SHA-256 as 64 hex digits, size in bytes, and the libraries it carries. */
-export interface ManifestFile {
-  readonly sha256: string;
-  readonly size: number;
-  readonly backend: string;
-}
 
 /** What the last build of one executable was made from. */
 export interface BuildRecord {
@@ -76,7 +61,7 @@ export async function writeManifest(
 ): Promise<void> {
   const files = Object.fromEntries(Object.entries(records).map(([name, record]) => [name, record.file]));
   const manifest: Manifest = { ...what, backend: "cpu", files };
-  await replaceText(`${out}/manifest.json`, JSON.stringify(manifest, null, 2) + "\n");
+  await replaceText(`${out}/${builtManifest}`, JSON.stringify(manifest, null, 2) + "\n");
 }
 
 async function replaceText(path: string, text: string): Promise<void> {

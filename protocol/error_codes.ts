@@ -198,6 +198,11 @@ export const errorCodes = Object.freeze({
     false,
     "Cannot start the hive: rbee is not installed on that node",
     "Install it there: rbee setup install --node NAME",
+  EXECUTABLES_NOT_FOUND: row(
+    404,
+    false,
+    "Cannot find the executables to install",
+    "Make them in the checkout: deno task compile",
   ),
   HIVE_START_FAILED: row(502, false, "Cannot start the hive", "Look at `rbee logs --program hive`"),
   HIVE_LEASED: row(409, false, "Cannot use this hive: another queen holds it", "Stop the other queen first"),

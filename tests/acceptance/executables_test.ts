@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { digestFile } from "../../build/files.ts";
-import type { Manifest } from "../../build/manifest.ts";
+import { digestFile } from "../../runtime/digest.ts";
+import type { Manifest } from "../../runtime/shipped.ts";
 import { executables } from "../support/world.ts";
 import { newTemporaryFolder, removeFolder } from "../support/temporary.ts";
 
