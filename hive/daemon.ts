@@ -124,6 +124,7 @@ function assemble(ground: Ground): Hive {
   const models = new Models({
     catalog: ground.catalog,
     folder: config.models.dir ?? paths.models,
+    ownFolder: paths.models,
     aliases: config.models.aliases,
   });
   const pool: Pool = makePool(ground, { machine, events, models, callbackUrl: () => server.url });

@@ -27,6 +27,8 @@ export interface ModelsOptions {
   readonly catalog: Catalog;
   /** Where models are kept. */
   readonly folder: string;
+  /** Takes what rbee itself brings along when `folder` may not be written; absent: nothing does. */
+  readonly ownFolder?: string;
   readonly aliases: Readonly<Record<string, string>>;
 }
 
@@ -67,9 +69,22 @@ export class Models {
   }
 
   async #builtin(ref: ModelRef & { provider: "builtin" }): Promise<LocalModel> {
-    const path = await unpackTiny(this.#options.folder);
+    const path = await this.#tiny();
     this.#remember({ provider: "builtin", reference: ref.name, local_path: path, size_bytes: TINY_BYTES });
     return { ref: printModelRef(ref), path, sizeBytes: TINY_BYTES, fingerprint: `sha256:${TINY_SHA256}` };
+  }
+
+  /** A folder that all people of a machine share is root's: then this person's own takes the file. */
+  async #tiny(): Promise<string> {
+    const { folder, ownFolder = folder } = this.#options;
+    try {
+      return await unpackTiny(folder);
+    } catch (error) {
+      const cause = error instanceof RbeeError ? error.cause : error;
+      const isClosed = cause instanceof Deno.errors.PermissionDenied || /os error 30\b/.test(String(cause)); // EROFS
+      if (ownFolder === folder || !isClosed) throw error;
+      return await unpackTiny(ownFolder);
+    }
   }
 
   async #file(ref: ModelRef & { provider: "file" }): Promise<LocalModel> {

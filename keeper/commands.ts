@@ -7,6 +7,7 @@
 import { Argument, Command, Option } from "commander";
 import { limits, ports } from "../protocol/limits.ts";
 import { addInfer } from "./infer_command.ts";
+import { addInstall } from "./install_command.ts";
 import { name, number } from "./options.ts";
 import { examples, type Invoke, jsonOption, quietOption } from "./shared_flags.ts";
 import { addOldNames, addSetup } from "./setup_command.ts";
@@ -39,6 +40,7 @@ export function buildCommands(invoke: Invoke): Command {
   addDoctor(root, invoke);
   addConfig(root, invoke);
   addCompletion(root, invoke);
+  addInstall(root, invoke);
   return root;
 }
 

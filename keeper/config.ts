@@ -43,7 +43,7 @@ export async function configShow(keeper: Keeper): Promise<number> {
 export async function configInit(keeper: Keeper): Promise<number> {
   const { render } = keeper;
   const path = keeper.paths.configFiles[0];
-  const created = writeNew(path, defaultFile());
+  const created = writeNewConfig(path, defaultFile());
   if (render.json) await render.value({ file: path, created });
   else {await render.line(
       created ? `✓ Wrote ${path}: every key is in it, as a comment` : `${path} was there already: left as it is`,
@@ -51,10 +51,11 @@ export async function configInit(keeper: Keeper): Promise<number> {
   return exitCodes.success;
 }
 
-function writeNew(path: string, text: string): boolean {
+/** Writes a configuration file and returns true, or false when one was there. Throws `HOME_NOT_WRITABLE`. */
+export function writeNewConfig(path: string, text: string, mode = 0o600): boolean {
   try {
     Deno.mkdirSync(dirname(path), { recursive: true });
-    Deno.writeTextFileSync(path, text, { createNew: true, mode: 0o600 });
+    Deno.writeTextFileSync(path, text, { createNew: true, mode });
     return true;
   } catch (cause) {
     if (cause instanceof Deno.errors.AlreadyExists) return false;
@@ -80,8 +81,11 @@ const optional: Readonly<Record<string, string>> = {
   "remote.git_repo_dir": '"/opt/rbee/repo"',
 };
 
-/** Returns the text of a configuration file in which every key stands as a comment with its default or an example. */
-export function defaultFile(): string {
+/**
+ * Returns the text of a configuration file in which every key stands as a comment with its default or an example; those
+ * of `set` (`models.dir`) have their value.
+ */
+export function defaultFile(set: Readonly<Record<string, string>> = {}): string {
   const checked = checkConfig({});
   if (!("config" in checked)) throw new RbeeError("CONFIG_INVALID", { message: "Cannot use the defaults" });
   const lines = [
@@ -94,7 +98,9 @@ export function defaultFile(): string {
     for (const [key, value] of shown) lines.push(`# ${key} = ${toml(value)}`);
     for (const [name, example] of Object.entries(optional)) {
       const [of, key] = name.split(".");
-      if (of === table) lines.push(`# ${key} = ${example}  # an example; not set by default`);
+      if (of !== table) continue;
+      if (Object.hasOwn(set, name)) lines.push(`${key} = ${toml(set[name])}`);
+      else lines.push(`# ${key} = ${example}  # an example; not set by default`);
     }
   }
   return lines.join("\n") + "\n";

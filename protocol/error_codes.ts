@@ -198,6 +198,14 @@ export const errorCodes = Object.freeze({
     false,
     "Cannot start the hive: rbee is not installed on that node",
     "Install it there: rbee setup install --node NAME",
+  ),
+  FILE_NOT_OURS: row(
+    409,
+    false,
+    "Cannot replace a file that is not rbee's",
+    "Move it away, or replace it with --force",
+  ),
+  ROOT_NEEDED: row(403, false, "Cannot change the system's folders: that needs root", "Run it with sudo"),
   EXECUTABLES_NOT_FOUND: row(
     404,
     false,

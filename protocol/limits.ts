@@ -170,6 +170,11 @@ export const limits = Object.freeze({
   /** The newest ones; older workers' logs stay on disk. */
   logFilesReadMax: 64,
   launcherPollMs: 500,
+  /** How long an installation waits for another one into the same folder, and how often it looks. */
+  installLockMs: 120_000,
+  installLockLookMs: 100,
+  /** The worker unpacks its libraries at its first start. */
+  unpackMs: 60_000,
   /** A key press must not wait: what does not answer by then is left out of a completion. */
   completionMs: 300,
   /** `rbee-hive detect` asks every vendor's library. */

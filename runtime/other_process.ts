@@ -40,6 +40,11 @@ export function runsProgram(pid: number, program: keyof typeof programFiles): bo
   return namesProgram(readKernelFile(`/proc/${pid}/cmdline`) ?? "", program); // no such file: no such process
 }
 
+/** Returns the first word of a process's command line: its program's path, or its bare name. Undefined where nobody says. */
+export function programPath(pid: number): string | undefined {
+  return readKernelFile(`/proc/${pid}/cmdline`)?.split("\0")[0] || undefined;
+}
+
 /** Asks a process to end (SIGTERM) or ends it (SIGKILL). Returns whether it was there. */
 export function endProcess(pid: number, signal: "SIGTERM" | "SIGKILL"): boolean {
   try {

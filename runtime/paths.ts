@@ -33,9 +33,34 @@ export interface Paths {
 
 const absolute = (value: string | undefined) => value?.startsWith("/") ? value : undefined;
 
+/** The folders of this user that other programs share. Absolute paths, without a slash at the end. */
+export interface UserFolders {
+  /** `/` when HOME is not set. */
+  readonly home: string;
+  /** `~/.config`, or `XDG_CONFIG_HOME`. */
+  readonly config: string;
+  /** `~/.local/share`, or `XDG_DATA_HOME`. */
+  readonly data: string;
+}
+
+/** Returns them. `read` gives an environment variable. */
+export function userFolders(read: (name: string) => string | undefined = environment): UserFolders {
+  const folder = (name: string) => absolute(read(name))?.replace(/(?<=.)\/+$/, "");
+  const home = folder("HOME") ?? "/";
+  const below = home === "/" ? "" : home;
+  return {
+    home,
+    config: folder("XDG_CONFIG_HOME") ?? `${below}/.config`,
+    data: folder("XDG_DATA_HOME") ?? `${below}/.local/share`,
+  };
+}
+
+/** The system's configuration file, which all of a machine's people share. */
+export const systemConfigFile = "/etc/rbee/config.toml";
+
 /** Returns the paths of this user. `read` gives an environment variable; the real ones by default. */
 export function paths(read: (name: string) => string | undefined = environment): Paths {
-  const userHome = absolute(read("HOME")) ?? "/";
+  const user = userFolders(read);
   const custom = read("RBEE_HOME");
   if (custom !== undefined && !custom.startsWith("/")) {
     throw new RbeeError("CONFIG_INVALID", {
@@ -43,9 +68,7 @@ export function paths(read: (name: string) => string | undefined = environment):
       hint: "Set RBEE_HOME to a path that begins with /",
     });
   }
-  const home = custom?.replace(/\/+$/, "") || `${userHome.replace(/\/+$/, "")}/.rbee`;
-  const data = absolute(read("XDG_DATA_HOME")) ?? `${userHome}/.local/share`;
-  const config = absolute(read("XDG_CONFIG_HOME")) ?? `${userHome}/.config`;
+  const home = custom?.replace(/\/+$/, "") || `${user.home === "/" ? "" : user.home}/.rbee`;
   const chosen = read("RBEE_CONFIG");
   return Object.freeze({
     home,
@@ -61,8 +84,8 @@ export function paths(read: (name: string) => string | undefined = environment):
     logs: `${home}/logs`,
     workers: `${home}/workers`,
     partial: `${home}/partial`,
-    models: custom ? `${home}/models` : `${data}/rbee/models`,
-    configFiles: chosen ? [chosen] : [`${config}/rbee/config.toml`, "/etc/rbee/config.toml"],
+    models: custom ? `${home}/models` : `${user.data}/rbee/models`,
+    configFiles: chosen ? [chosen] : [`${user.config}/rbee/config.toml`, systemConfigFile],
   });
 }
 

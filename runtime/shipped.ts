@@ -68,13 +68,11 @@ export function shippedFolder(): string {
  * there is none, or none that can be understood.
  */
 export async function readManifest(folder: string = shippedFolder()): Promise<{ folder: string; manifest: Manifest }> {
-  for (const name of [builtManifest, installedManifest]) {
+  for (const name of [installedManifest, builtManifest]) {
     const path = join(folder, name);
     const text = await Deno.readTextFile(path).catch(() => undefined);
     const manifest = text === undefined ? undefined : parseManifest(text);
     if (manifest) return { folder, manifest };
-    // In a bin folder a `manifest.json` may be anybody's.
-    if (text !== undefined && name === installedManifest) throw missing(folder, `${path} is no manifest of rbee`);
   }
   throw missing(folder, `${folder} holds no manifest of rbee`);
 }

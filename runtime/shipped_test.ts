@@ -18,16 +18,18 @@ Deno.test("a manifest is read under both of its names", () =>
   inFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/${installedManifest}`, JSON.stringify(manifest));
     assert.deepEqual(await readManifest(folder), { folder, manifest });
-    const built = { ...manifest, version: "0.2.0" };
-    await Deno.writeTextFile(`${folder}/${builtManifest}`, JSON.stringify(built));
-    assert.deepEqual((await readManifest(folder)).manifest, built);
+    await Deno.remove(`${folder}/${installedManifest}`);
+    await Deno.writeTextFile(`${folder}/${builtManifest}`, JSON.stringify(manifest));
+    assert.deepEqual(await readManifest(folder), { folder, manifest });
   }));
 
-Deno.test("somebody else's manifest.json in a bin folder does not hide ours", () =>
+Deno.test("in a bin folder a manifest.json of somebody else, or of a copy made by hand, does not hide ours", () =>
   inFolder(async (folder) => {
-    await Deno.writeTextFile(`${folder}/${builtManifest}`, '{"name": "an app of the web"}');
     await Deno.writeTextFile(`${folder}/${installedManifest}`, JSON.stringify(manifest));
-    assert.deepEqual((await readManifest(folder)).manifest, manifest);
+    for (const other of ['{"name": "an app of the web"}', JSON.stringify({ ...manifest, version: "0.0.1" })]) {
+      await Deno.writeTextFile(`${folder}/${builtManifest}`, other);
+      assert.deepEqual((await readManifest(folder)).manifest, manifest);
+    }
   }));
 
 Deno.test("a folder without a manifest and one with a broken one name the line that makes executables", () =>
