@@ -30,8 +30,11 @@ const id = (name: string) => name.replaceAll("-", "_");
 
 /** Returns the script of a shell. */
 export function completionScript(shell: string): string {
-  const head = shell === "zsh" ? `#compdef ${names.join(" ")}\n` : "";
-  return head + names.map((name) => scripts[shell](name)).join("");
+  const script = names.map((name) => scripts[shell](name)).join("");
+  if (shell !== "zsh") return script;
+  // From a folder of fpath the file is run at the first key press, as the function that it defines: it has to answer.
+  const first = `if [ "$funcstack[1]" = "_${id(names[0])}" ]; then _${id(names[0])} "$@"; fi\n`;
+  return `#compdef ${names.join(" ")}\n${script}${first}`;
 }
 
 /** Carries out `rbee completion`. Returns 0. */

@@ -9,7 +9,8 @@ import { PLATFORM } from "../runtime/version.ts";
 import { RbeeError } from "../protocol/error.ts";
 import { defaultFile, writeNewConfig } from "./config.ts";
 import { writeCompletions } from "./install_completions.ts";
-import { needRoot, writeError } from "./install_errors.ts";
+import { needRoot } from "./install_errors.ts";
+import { makeFolder } from "./install_folders.ts";
 import { type Places, placesFor } from "./install_places.ts";
 import { placePrograms, warmWorkers } from "./install_programs.ts";
 import { ownQueen } from "./install_queens.ts";
@@ -65,17 +66,7 @@ function checkPlatform(platform: string): void {
 
 /** Before anything is copied: what cannot be written is found while nothing was changed. */
 async function makeFolders({ system, bin, configFile, models }: Places): Promise<void> {
-  // Everybody on the machine reads the system's folders, whatever the umask of the one who installs.
-  const wanted = system ? [bin, dirname(configFile), dirname(models), models] : [bin, dirname(configFile), models];
-  for (const folder of wanted) {
-    try {
-      if (await Deno.stat(folder).then((info) => info.isDirectory, () => false)) continue;
-      await Deno.mkdir(folder, { recursive: true });
-      if (system) await Deno.chmod(folder, 0o755);
-    } catch (error) {
-      throw writeError(error, folder);
-    }
-  }
+  for (const folder of [bin, dirname(configFile), models]) await makeFolder(folder, system);
 }
 
 function writeConfig({ system, configFile, models }: Places): boolean {

@@ -6,6 +6,7 @@
 import { dirname } from "../runtime/path.ts";
 import { completionScript } from "./completion.ts";
 import { writeError } from "./install_errors.ts";
+import { makeFolder } from "./install_folders.ts";
 import type { Places, Shell } from "./install_places.ts";
 import type { State } from "./install_programs.ts";
 
@@ -20,7 +21,7 @@ export interface Completion {
 const mark = "__complete";
 
 /** Writes the files and returns what was done. Throws `DISK_FULL`, `HOME_NOT_WRITABLE`. */
-export async function writeCompletions({ completions }: Places): Promise<Completion[]> {
+export async function writeCompletions({ completions, system }: Places): Promise<Completion[]> {
   const done: Completion[] = [];
   for (const [shell, file] of Object.entries(completions) as [Shell, string][]) {
     const text = completionScript(shell);
@@ -32,15 +33,15 @@ export async function writeCompletions({ completions }: Places): Promise<Complet
       : before.includes(mark)
       ? "replaced"
       : "foreign";
-    if (state === "new" || state === "replaced") await write(file, text);
+    if (state === "new" || state === "replaced") await write(file, text, system);
     done.push({ shell, file, state });
   }
   return done;
 }
 
-async function write(file: string, text: string): Promise<void> {
+async function write(file: string, text: string, forAll: boolean): Promise<void> {
+  await makeFolder(dirname(file), forAll);
   try {
-    await Deno.mkdir(dirname(file), { recursive: true });
     await Deno.writeTextFile(file, text, { mode: 0o644 });
   } catch (error) {
     throw writeError(error, file);

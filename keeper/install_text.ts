@@ -79,7 +79,10 @@ function serviceLines({ file, state, enabled, started, lines }: Service, { syste
   const found = [`  service: ${file}${state === "kept" ? " (up to date)" : ""}`];
   if (enabled) found.push(started ? "    enabled, and the queen is up" : "    enabled");
   if (lines.length > 0) {
-    found.push("    the service manager does not answer here; where it does, type:", ...lines.map((l) => `      ${l}`));
+    found.push(
+      "    the service manager was not told; where it answers, type:",
+      ...lines.map((line) => `      ${line}`),
+    );
   }
   if (!system && Deno.build.os === "linux") {
     found.push("    it runs while you are logged in; always: loginctl enable-linger");
@@ -87,14 +90,13 @@ function serviceLines({ file, state, enabled, started, lines }: Service, { syste
   return found;
 }
 
-function queenLines({ queen, service, files }: Installed): string[] {
+function queenLines({ queen, files, service, places }: Installed): string[] {
   if (!queen) return [];
-  if (files.every(({ state }) => state === "kept") && !service) return [];
-  const version = queen.version ? `, v${queen.version}` : "";
-  return [
-    `⚠️ The queen that runs already (pid ${queen.pid}${version}) goes on with the old programs; end her: rbee down` +
-    (service ? `\n   and then: systemctl ${service.file.includes("/user/") ? "--user " : ""}start rbee-queen` : ""),
-  ];
+  const who = `The queen that runs already (pid ${queen.pid}${queen.version ? `, v${queen.version}` : ""})`;
+  const isNew = files.some(({ state }) => state !== "kept");
+  const start = Deno.build.os === "darwin" ? "" : ` && systemctl ${places.system ? "" : "--user "}start rbee-queen`;
+  if (service?.busy) return [`⚠️ ${who} is not the service's; end her and start that one: rbee down${start}`];
+  return isNew ? [`⚠️ ${who} goes on with the programs she was started from; end her: rbee down`] : [];
 }
 
 /** Returns what to do when a shell would not find the program, or would find another one. */

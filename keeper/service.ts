@@ -3,10 +3,12 @@
  *
  * @module
  */
+import { RbeeError } from "../protocol/error.ts";
 import { environment } from "../runtime/environment.ts";
 import { dirname } from "../runtime/path.ts";
 import { runOnce } from "../runtime/process.ts";
 import { notOurs, shellWord, writeError } from "./install_errors.ts";
+import { makeFolder } from "./install_folders.ts";
 import { agentLabel, type Places, unitName } from "./install_places.ts";
 import type { State } from "./install_programs.ts";
 import { launchdAgent, serviceMark, type ServiceWish, systemdUnit } from "./service_unit.ts";
@@ -19,6 +21,8 @@ export interface Service {
   readonly enabled: boolean;
   /** It was started now. */
   readonly started: boolean;
+  /** A queen ran already, so that this one was not started. */
+  readonly busy: boolean;
   /** The lines to type for what could not be done here. */
   readonly lines: readonly string[];
 }
@@ -39,8 +43,17 @@ export function serviceWish(places: Places): ServiceWish {
   return { bin: places.bin, system: places.system, environment: variables, ...(known ? { user: person } : {}) };
 }
 
-/** Throws `FILE_NOT_OURS` when a file is there that rbee did not write, unless `force`. */
-export async function checkService({ unit }: Places, force: boolean): Promise<void> {
+/**
+ * Throws `FILE_NOT_OURS` when a file is there that rbee did not write, unless `force`, and `CONFIG_INVALID` for a folder
+ * that systemd does not start programs from.
+ */
+export async function checkService({ bin, unit }: Places, force: boolean): Promise<void> {
+  if (/["'\\]/.test(bin)) {
+    throw new RbeeError("CONFIG_INVALID", {
+      message: `Cannot make a service of ${bin}: systemd takes no quotes in a program's path`,
+      hint: "Install for everybody: rbee install --system --service",
+    });
+  }
   const before = await Deno.readTextFile(unit).catch(() => undefined);
   if (before !== undefined && !before.includes(serviceMark) && !force) throw notOurs([unit]);
 }
@@ -54,18 +67,18 @@ export async function installService(
   const isMac = Deno.build.os === "darwin";
   const log = places.system ? "/var/log/rbee-queen.log" : `${dirname(dirname(places.unit))}/Logs/rbee-queen.log`;
   const text = isMac ? launchdAgent(wish, { label: agentLabel, log }) : systemdUnit(wish);
-  const state = await writeFile(places.unit, text);
-  const steps = (isMac ? launchdSteps : systemdSteps)(places, busy);
-  const done = await carryOut(steps, signal);
+  const state = await writeFile(places, text);
+  const steps = isMac ? launchdSteps(places) : systemdSteps(places, busy);
+  const done = isMac && busy ? 0 : await carryOut(steps, signal); // launchd starts what it is told of
   const lines = steps.slice(done).map(({ words }) => words.map(shellWord).join(" "));
-  return { file: places.unit, state, enabled: done > 0, started: done === steps.length && !busy, lines };
+  return { file: places.unit, state, enabled: done > 0, started: done === steps.length && !busy, busy, lines };
 }
 
-async function writeFile(path: string, text: string): Promise<State> {
+async function writeFile({ unit: path, system }: Places, text: string): Promise<State> {
   try {
     const before = await Deno.readTextFile(path).catch(() => undefined);
     if (before === text) return "kept";
-    await Deno.mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path), system);
     const temporary = `${path}.${Deno.pid}.rbee-part`;
     await Deno.writeTextFile(temporary, text, { mode: 0o644 });
     await Deno.rename(temporary, path);
@@ -89,11 +102,11 @@ function systemdSteps({ system }: Places, busy: boolean): Step[] {
   ];
 }
 
-function launchdSteps({ system, unit }: Places, busy: boolean): Step[] {
+function launchdSteps({ system, unit }: Places): Step[] {
   const domain = system ? "system" : `gui/${Deno.uid()}`;
-  // `bootstrap` starts it at once (RunAtLoad), and refuses what is loaded already.
+  // `bootstrap` refuses what is loaded already.
   const unload: Step = { words: ["launchctl", "bootout", `${domain}/${agentLabel}`], optional: true };
-  return busy ? [] : [unload, { words: ["launchctl", "bootstrap", domain, unit] }];
+  return [unload, { words: ["launchctl", "bootstrap", domain, unit] }];
 }
 
 /** Returns how many of the steps are done: the first that fails ends it. */
@@ -122,11 +135,15 @@ export async function stopService(places: Places, signal: AbortSignal): Promise<
   return true;
 }
 
-/** Removes the file of the service, and the link by which systemd would start it. */
-export async function removeService({ unit }: Places): Promise<void> {
+/** Removes the file of the service, and the link by which systemd would start it. Returns the file's path. */
+export async function removeService({ unit }: Places): Promise<string> {
   await Deno.remove(unit);
   const wanted = ["default.target", "multi-user.target"].map((target) =>
     `${dirname(unit)}/${target}.wants/${unitName}`
   );
-  for (const link of wanted) await Deno.remove(link).catch(() => {}); // not enabled, or disabled just now
+  for (const link of wanted) {
+    await Deno.remove(link).catch(() => {}); // not enabled, or disabled just now
+    await Deno.remove(dirname(link)).catch(() => {}); // others are in it
+  }
+  return unit;
 }

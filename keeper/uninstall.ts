@@ -4,10 +4,11 @@
  * @module
  */
 import { RbeeError } from "../protocol/error.ts";
-import { join } from "../runtime/path.ts";
+import { dirname, join } from "../runtime/path.ts";
 import { installedManifest, type Manifest, parseManifest } from "../runtime/shipped.ts";
 import { removeCompletions } from "./install_completions.ts";
-import { needRoot, writeError } from "./install_errors.ts";
+import { needRoot, shellWord, writeError } from "./install_errors.ts";
+import { removeEmpty } from "./install_folders.ts";
 import { type Places, placesFor } from "./install_places.ts";
 import { isFile, linkName, linkState } from "./install_programs.ts";
 import { ownQueen, queenOfFolder } from "./install_queens.ts";
@@ -31,10 +32,8 @@ export async function uninstall(keeper: Keeper, options: UninstallOptions): Prom
   await refuseWhileQueenRuns(keeper, places, options);
   const { removed, left } = await removePrograms(places.bin, signal);
   removed.push(...await removeCompletions(places));
-  if (hasService) {
-    await removeService(places);
-    removed.push(places.unit);
-  }
+  if (hasService) removed.push(await removeService(places));
+  if (!system) { for (const path of removed) await removeEmpty(dirname(path), dirname(places.bin)); }
   const purged = options.purge ? await purge(keeper.paths, places) : [];
   const kept = dataOf(keeper.paths, places);
   if (render.json) await render.value({ bin: places.bin, removed, left, purged, kept });
@@ -100,7 +99,6 @@ interface Told extends Removal {
 
 function lines(places: Places, { removed, left, purged, kept }: Told): string[] {
   const other = places.system ? "rbee uninstall" : "sudo rbee uninstall --system";
-  const line = `rbee uninstall${places.system ? " --system" : ""} --purge`;
   return [
     removed.length > 0
       ? `✓ rbee is gone from ${places.bin}`
@@ -108,7 +106,9 @@ function lines(places: Places, { removed, left, purged, kept }: Told): string[] 
     ...removed.map((path) => `  removed ${path}`),
     ...left.map((path) => `⚠️ ${path} is not the file that was installed: left as it is`),
     ...purged.map((path) => `  removed ${path}`),
-    ...(kept.length > 0 ? [`Kept, with all that is in them; ${line} removes them:`, ...kept.map((k) => `  ${k}`)] : []),
+    ...(kept.length > 0
+      ? ["Kept: configuration, data and models. To remove them as well:", `  rm -r ${kept.map(shellWord).join(" ")}`]
+      : []),
     ...(places.system ? ["Each person's own data lie in ~/.rbee"] : []),
   ];
 }

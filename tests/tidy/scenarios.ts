@@ -16,8 +16,7 @@ const STANDING: readonly (readonly [number, number])[] = [
   [19, 20],
   [25, 35],
   [39, 42],
-  [45, 53],
-  [56, 56],
+  [45, 56],
   [61, 61],
 ];
 

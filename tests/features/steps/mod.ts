@@ -7,6 +7,7 @@ import "./commands.ts";
 import "./configuration.ts";
 import "./errors.ts";
 import "./inferences.ts";
+import "./installations.ts";
 import "./lifetimes.ts";
 import "./loading.ts";
 import "./machines.ts";
