@@ -40,6 +40,21 @@ Deno.test("the built-in model is unpacked once, and made again when it was damag
     ]);
   }));
 
+Deno.test("in a folder that only root may write the built-in model goes into this person's own", async () => {
+  const ownFolder = await Deno.makeTempDir();
+  try {
+    using catalog = await openCatalog(`${ownFolder}/models.db`);
+    // Nobody may make a folder there, not even root.
+    const models = new Models({ catalog, folder: "/sys/rbee-models", ownFolder, aliases: {} });
+    const { path } = await models.find(models.parse("builtin:tiny"));
+    assert.equal(path, await Deno.realPath(`${ownFolder}/builtin/tiny.gguf`));
+    const alone = new Models({ catalog, folder: "/sys/rbee-models", aliases: {} });
+    await assert.rejects(alone.find(alone.parse("builtin:tiny")), codeOf("HOME_NOT_WRITABLE"));
+  } finally {
+    await Deno.remove(ownFolder, { recursive: true });
+  }
+});
+
 Deno.test("a file model is catalogued, its row follows the file, and goes with it", () =>
   withModels(async (models, folder) => {
     const path = `${folder}/mine.gguf`;

@@ -12,7 +12,7 @@ const candidates = async (...words: string[]) =>
   })).map(([value]) => value);
 
 Deno.test("commands are completed, hidden ones are not", async () => {
-  assert.deepEqual(await candidates("in"), ["infer"]);
+  assert.deepEqual(await candidates("in"), ["infer", "install"]);
   const all = await candidates("");
   assert.ok(all.includes("workers") && all.includes("doctor"));
   assert.ok(!all.includes("__complete") && !all.includes("daemon"));

@@ -28,6 +28,12 @@ Deno.test("the file that config init writes is valid, and stays so when every co
   assert.equal(used.queen.port, config({}).queen.port);
 });
 
+Deno.test("a key that an installation sets has its value, and only that one", () => {
+  const text = defaultFile({ "models.dir": "/var/lib/rbee/models" });
+  assert.deepEqual(config(parseToml(text) as ConfigTables), config({ models: { dir: "/var/lib/rbee/models" } }));
+  assert.equal(text.match(/^#? ?dir = /gm)?.length, 1);
+});
+
 Deno.test("every key that exists stands in that file", () => {
   const text = defaultFile();
   const keys = [

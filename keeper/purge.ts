@@ -25,7 +25,8 @@ export async function purge(paths: Paths, places: Places): Promise<string[]> {
       if (path === paths.home) await removeHome(path);
       else await Deno.remove(path, { recursive: true });
     } catch (error) {
-      throw writeError(error, path);
+      // With RBEE_HOME the models lie in the data folder, and went with it.
+      if (!(error instanceof Deno.errors.NotFound)) throw writeError(error, path);
     }
     if (!isThere(path)) removed.push(path);
   }
