@@ -28,6 +28,12 @@ Deno.test("flags and the values of flags are completed", async () => {
   assert.deepEqual(await candidates("completion", ""), ["bash", "zsh", "fish"]);
 });
 
+Deno.test("zsh gets a file that answers at the first key press, when zsh runs it as the function it defines", () => {
+  const lines = completionScript("zsh").trimEnd().split("\n");
+  assert.equal(lines[0], "#compdef rbee rbee-keeper");
+  assert.equal(lines.at(-1), 'if [ "$funcstack[1]" = "_rbee" ]; then _rbee "$@"; fi');
+});
+
 Deno.test("bash takes the script and completes by it", async () => {
   using at = { path: Deno.makeTempDirSync(), [Symbol.dispose]: () => Deno.removeSync(at.path, { recursive: true }) };
   Deno.writeTextFileSync(`${at.path}/rbee`, '#!/bin/sh\nprintf "infer\\tgenerate text\\n$4\\t\\n"\n', { mode: 0o755 });

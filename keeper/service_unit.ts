@@ -16,8 +16,8 @@ export interface ServiceWish {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** Stands in each file, so that only files of ours are replaced and removed. */
-export const serviceMark = "Written by `rbee install --service`";
+/** Stands in each file, so that only files of ours are replaced and removed. Without `--`: XML forbids it in comments. */
+export const serviceMark = "Written by `rbee install` as its service";
 
 /** The first folder is where the queen looks for `rbee-hive`; she may run that and `ssh` only. */
 const pathOf = (bin: string) =>

@@ -84,6 +84,7 @@ Deno.test("the agent of launchd is well-formed and keeps her running after a fai
   assert.ok(text.includes("<string>/Users/a &amp; b/&lt;bin&gt;/queen-rbee</string><string>daemon</string>"));
   assert.match(text, /<key>KeepAlive<\/key>\s*<dict><key>SuccessfulExit<\/key><false\/><\/dict>/);
   assert.match(text, /<key>PATH<\/key><string>\/Users\/a &amp; b/);
+  assert.match(text, /<!--(?:(?!--)[^])+-->/, "no -- inside a comment");
   const open: string[] = [];
   for (const [, end, name, alone] of text.matchAll(/<(\/?)(\w+)[^>]*?(\/?)>/g)) {
     if (alone) continue;
