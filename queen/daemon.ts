@@ -143,7 +143,7 @@ function assemble(ground: Ground, token: { value: string; isConfigured: boolean 
   const hives: Roster = new Roster({ home: ground.home, holder, log, onEvent: dispatch, binaryPath, connectMs });
   const effects: Effects = new Effects({ scheduler, tasks, hives, log, spawnMs });
   // Before the first task: a hive takes longer to start than a client to arrive.
-  for (const node of local) hives.addLocal(localHive(ground, holder));
+  if (local.length > 0) hives.addLocal(localHive(ground, holder));
   addRegistered(hives, ground);
   // One that ends with a command starts the hives that this command needs; one that stays has the pool ready.
   for (const node of flags.ephemeral ? local : hives.names()) dispatch({ type: "hiveWanted", node });

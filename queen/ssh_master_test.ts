@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { RbeeError } from "../protocol/error.ts";
+import type { RbeeError } from "../protocol/error.ts";
 import { canRunSshd, me, startSshd } from "../tests/support/sshd.ts";
 import { claimPorts } from "../tests/support/ports.ts";
 import { newTemporaryFolder, removeFolder } from "../tests/support/temporary.ts";

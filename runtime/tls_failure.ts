@@ -38,7 +38,7 @@ export function tlsFailure(place: string, program: string, cause: unknown): Rbee
   const said = cause.message.match(/invalid peer certificate: (.*)$/s)?.[1];
   if (said !== undefined) {
     const [, why, hint] = refusals.find(([pattern]) => pattern.test(said)) ??
-      [, `its certificate is refused (${said})`];
+      [said, `its certificate is refused (${said})`, undefined];
     return failure(`Cannot trust ${program} at ${place}: ${why}`, place, hint ?? compare, cause);
   }
   if (/received corrupt message|InvalidContentType/.test(cause.message)) {

@@ -80,10 +80,10 @@ Feature: The registry of machines that are reached by SSH
     And ssh was not called
 
   @S06 @sshd
-  Scenario: An inference on a registered machine says that this is not possible yet
+  Scenario: An inference on a registered machine without rbee says how to install it
     Given a machine "workstation.home.arpa" that this person can log in to
     And "workstation.home.arpa" is registered as "workstation"
     When a person runs 'infer --node workstation --prompt "test"'
     Then it fails with exit code 1
-    And the error names the code "NODE_UNREACHABLE"
-    And stderr holds "does not start hives over SSH yet"
+    And the error names the code "NODE_NOT_INSTALLED"
+    And stderr holds "rbee setup install --node workstation"
