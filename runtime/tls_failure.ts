@@ -37,8 +37,7 @@ export function tlsFailure(place: string, program: string, cause: unknown): Rbee
   if (!(cause instanceof Error)) return undefined;
   const said = cause.message.match(/invalid peer certificate: (.*)$/s)?.[1];
   if (said !== undefined) {
-    const [, why, hint] = refusals.find(([pattern]) => pattern.test(said)) ??
-      [said, `its certificate is refused (${said})`, undefined];
+    const [, why = `its certificate is refused (${said})`, hint] = refusals.find(([text]) => text.test(said)) ?? [];
     return failure(`Cannot trust ${program} at ${place}: ${why}`, place, hint ?? compare, cause);
   }
   if (/received corrupt message|InvalidContentType/.test(cause.message)) {
