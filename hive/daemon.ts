@@ -14,7 +14,7 @@ import { type Log, openLog } from "../runtime/log.ts";
 import { type Paths, paths as userPaths, prepareHome } from "../runtime/paths.ts";
 import { type Program, runProgram } from "../runtime/program.ts";
 import { publishRunning } from "../runtime/running.ts";
-import { serve, type Server } from "../runtime/serve.ts";
+import { checkAddress, serve, type Server } from "../runtime/serve.ts";
 import { VERSION } from "../runtime/version.ts";
 import { Calibrations } from "./calibration.ts";
 import { type Catalog, openCatalog } from "./catalog.ts";
@@ -230,6 +230,7 @@ function transportSecurity(
     log.warn("no TLS: everybody on this network can read tokens and prompts", { listen: hive.listen });
     return undefined;
   }
+  checkAddress(hive.listen); // before a certificate is made for it
   const tls = hiveTls(paths, hive);
   const facts = { file: tls.file, sha256: tls.fingerprint };
   log.info(tls.isNew ? "made a certificate" : "uses the certificate", facts);

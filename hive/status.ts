@@ -14,7 +14,7 @@ import { loadConfig } from "../runtime/config.ts";
 import { environment } from "../runtime/environment.ts";
 import { paths as userPaths } from "../runtime/paths.ts";
 import { readRunning } from "../runtime/running.ts";
-import { clientTrusting, readCertificate } from "../runtime/trust.ts";
+import { clientOfOwnHive } from "../runtime/trust.ts";
 import { writeErr, writeOut } from "./output.ts";
 import { certificateFile } from "./tls.ts";
 
@@ -26,9 +26,7 @@ export async function status(options: { json: boolean }): Promise<number> {
   const running = readRunning(paths.hiveFile);
   const base = running?.url ?? `http://127.0.0.1:${config.hive.port}`;
   const file = config.hive.token_file ?? paths.hiveToken;
-  using client = base.startsWith("https:")
-    ? clientTrusting(readCertificate(certificateFile(paths, config.hive), "the hive's certificate"))
-    : undefined;
+  using client = clientOfOwnHive(base, certificateFile(paths, config.hive));
   const hive = {
     program: "rbee-hive",
     base,

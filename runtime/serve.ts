@@ -142,8 +142,26 @@ function listenOn(options: ServeOptions, handler: (r: Request) => Promise<Respon
         cause,
       });
     }
-    throw cause;
+    throw notOurs(options.hostname, cause);
   }
+}
+
+/** Returns nothing. Throws `CONFIG_INVALID` when a program on this machine cannot listen on that address. */
+export function checkAddress(hostname: string): void {
+  try {
+    Deno.listen({ hostname, port: 0 }).close();
+  } catch (cause) {
+    throw notOurs(hostname, cause);
+  }
+}
+
+function notOurs(hostname: string, cause: unknown): RbeeError {
+  return new RbeeError("CONFIG_INVALID", {
+    message: `Cannot listen on ${hostname}: ${cause instanceof Error ? cause.message : cause}`,
+    details: { listen: hostname },
+    hint: "Listen on an address of this machine (`ip address` or `ifconfig` shows them), or on 127.0.0.1",
+    cause,
+  });
 }
 
 /** Where a handler's server stands. */

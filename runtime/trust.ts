@@ -17,6 +17,14 @@ export function clientTrusting(pem: string): Deno.HttpClient {
 }
 
 /**
+ * Returns a client for a hive of this machine, or a worker of it, at `base`: it trusts the certificate in `file`, which
+ * is `[hive] tls_cert` or `Paths.tlsCert`. Undefined for plain HTTP. Throws as `readCertificate` does.
+ */
+export function clientOfOwnHive(base: string, file: string): Deno.HttpClient | undefined {
+  return base.startsWith("https:") ? clientTrusting(readCertificate(file, "the hive's certificate")) : undefined;
+}
+
+/**
  * Takes the public certificate authorities out of this process; its children have them. Must be called before the
  * first connection. Deno adds what a client is given to them and can't leave them out: any of a hundred companies
  * could then vouch for a stranger at a node's name.

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { makeCertificate } from "../hive/certificate.ts";
 import { RbeeError } from "../protocol/error.ts";
 import { workerReady, workerStatus } from "../protocol/worker.ts";
+import type { TlsFiles } from "../runtime/serve.ts";
 import { key, RunningWorker, startWorker } from "./testdata/running_worker.ts";
 
 const infer = "POST /v1/inference";
@@ -11,8 +13,11 @@ class Hive implements AsyncDisposable {
   readonly calls: { path: string; authorization: string | null; body: unknown }[] = [];
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
 
-  constructor(status = 200) {
-    this.#server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (request) => {
+  readonly #tls?: TlsFiles;
+
+  constructor({ status = 200, tls }: { status?: number; tls?: TlsFiles } = {}) {
+    this.#tls = tls;
+    this.#server = Deno.serve({ ...tls, port: 0, hostname: "127.0.0.1", onListen() {} }, async (request) => {
       const { pathname } = new URL(request.url);
       this.calls.push({
         path: `${request.method} ${pathname}`,
@@ -25,7 +30,7 @@ class Hive implements AsyncDisposable {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#server.addr.port}`;
+    return `${this.#tls ? "https" : "http"}://127.0.0.1:${this.#server.addr.port}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -53,8 +58,24 @@ Deno.test("S27, S28: it listens, calls the hive back with its key, and loads aft
   assert.equal(hive.calls.length, 1);
 });
 
+Deno.test("with TLS it tells its own hive alone: one with another certificate does not get the key", async () => {
+  const certificate = () => makeCertificate({ hosts: ["127.0.0.1"], now: new Date() });
+  const [tls, other] = [certificate(), certificate()];
+  await using hive = new Hive({ tls });
+  await using stranger = new Hive({ tls: other });
+  await using worker = new RunningWorker({ flags: { callbackUrl: hive.url }, worker: { tls } });
+  for (let n = 0; hive.calls.length === 0 && n < 500; n++) await pause(10);
+  assert.equal(workerReady.parse(hive.calls[0].body).url, worker.url);
+  assert.match(worker.url, /^https:/);
+  assert.equal(hive.calls[0].authorization, `Bearer ${key}`);
+  await using lost = new RunningWorker({ flags: { callbackUrl: stranger.url }, worker: { tls } });
+  const ended = await lost.ended;
+  assert(ended instanceof RbeeError && ended.code === "TLS_NOT_TRUSTED", String(ended));
+  assert.deepEqual(stranger.calls, []);
+});
+
 Deno.test("a hive that refuses the callback ends the worker with its error, before anything is loaded", async () => {
-  await using hive = new Hive(404);
+  await using hive = new Hive({ status: 404 });
   await using worker = new RunningWorker({ flags: { callbackUrl: hive.url } });
   const ended = await worker.ended;
   assert(ended instanceof RbeeError && ended.code === "WORKER_NOT_FOUND");

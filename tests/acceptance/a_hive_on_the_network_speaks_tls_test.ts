@@ -3,13 +3,13 @@
  * whoever has its certificate and its token can use it and its workers; nobody else can.
  */
 import assert from "node:assert/strict";
-import type { Wire } from "../support/world.ts";
+import { makeCertificate } from "../../hive/certificate.ts";
 import { workerKey } from "../../runtime/auth.ts";
 import { join } from "../../runtime/path.ts";
 import { eventually } from "../support/eventually.ts";
 import { type NetworkAddress, networkAddress } from "../support/network.ts";
 import type { Program } from "../support/program.ts";
-import { World } from "../support/world.ts";
+import { type Wire, World } from "../support/world.ts";
 
 const token = "a-token-that-a-person-has-made-up";
 const has = (exe: string, ...args: string[]) =>
@@ -148,24 +148,51 @@ Deno.test("without a token a hive does not listen on the network; without TLS on
   await world.nothingLeft(5_000);
 });
 
-Deno.test("a certificate that is not for the address keeps a hive from starting, and says why", async () => {
+Deno.test("a worker that is to speak TLS and finds no certificate beside it says so", async () => {
+  await using world = new World();
+  const options = { env: { RBEE_WORKER_KEY: "k" } };
+  const { code, stderr } = await world.run("llm-worker-rbee", ["--model", "x.gguf", "--port", "0", "--tls"], options);
+  assert.equal(code, 1);
+  assert.match(stderr, /Cannot speak TLS: tls\.crt and tls\.key cannot be read.*CONFIG_INVALID/);
+});
+
+Deno.test("a person's own certificate serves as well; one that is not for the address keeps the hive from starting, and says why", async () => {
   await using world = new World();
   const where = networkAddress();
   const first = await startHive(world, where);
   first.signal("SIGTERM");
   await first.ends(20_000);
-  const tls = (name: string) => join(world.home, "tls", name);
-  world.configure({ hive: { tls_cert: tls("hive.crt"), tls_key: tls("hive.key"), listen: "ip6-localhost.invalid" } });
-  const wrong = await world.run("rbee-hive", ["daemon"], { env: { RBEE_HIVE_TOKEN: token } });
-  assert.equal(wrong.code, 1, wrong.stderr);
-  world.configure({ hive: { listen: where.listen, tls_key: tls("hive.crt") } });
-  const noKey = await world.run("rbee-hive", ["daemon"], { env: { RBEE_HIVE_TOKEN: token } });
-  assert.equal(noKey.code, 1);
-  assert.match(noKey.stderr, /Cannot use \[hive\] tls_key: .* \(CONFIG_INVALID\)\n\nSuggestion: .*chmod 600/);
-  world.configure({ hive: { tls_key: tls("hive.key") } });
-  const own = await startHive(world, where);
-  own.signal("SIGTERM");
-  assert.equal((await own.ends(20_000)).code, 0);
+  const made = Deno.readTextFileSync(join(world.home, "tls/hive.crt"));
+  const daemon = async (config: Record<string, string>) => {
+    world.configure({ hive: config });
+    const { code, stderr } = await world.run("rbee-hive", ["daemon"], { env: { RBEE_HIVE_TOKEN: token } });
+    assert.equal(code, 1, stderr);
+    return stderr;
+  };
+  assert.match(await daemon({ listen: "192.0.2.99" }), /Cannot listen on 192\.0\.2\.99: .* \(CONFIG_INVALID\)/);
+  assert.match(await daemon({ listen: "nowhere.invalid" }), /Cannot listen on nowhere\.invalid: .* \(CONFIG_INVALID\)/);
+  assert.equal(Deno.readTextFileSync(join(world.home, "tls/hive.crt")), made, "made anew for no wrong address");
+
+  const file = (name: string) => join(world.userHome, name);
+  const write = (host: string) => {
+    const { cert, key } = makeCertificate({ hosts: [host], now: new Date() });
+    Deno.writeTextFileSync(file("own.crt"), cert);
+    Deno.writeTextFileSync(file("own.key"), key, { mode: 0o600 });
+  };
+  write("10.99.99.99");
+  const own = { listen: where.listen, tls_cert: file("own.crt"), tls_key: file("own.key") };
+  const wrongName = await daemon(own);
+  assert.match(wrongName, /own\.crt: its certificate is for another name or address \(CONFIG_INVALID\)/);
+  const wrongKey = await daemon({ tls_key: join(world.home, "tls/hive.key") });
+  assert.match(wrongKey, /Cannot use \[hive\] tls_key: .* not the key of .*own\.crt \(CONFIG_INVALID\)/);
+  world.configure({ hive: own });
+  write(where.address);
+  const last = await startHive(world, where);
+  using client = Deno.createHttpClient({ caCerts: [Deno.readTextFileSync(file("own.crt"))] });
+  const base = `https://${where.address}:${world.ports.hive}`;
+  assert.equal((await startWorker(client, base)).url.slice(0, 8), "https://");
+  last.signal("SIGTERM");
+  assert.equal((await last.ends(20_000)).code, 0);
   await world.nothingLeft(5_000);
 });
 

@@ -16,7 +16,7 @@ export const key = "k-for-tests";
 /** How a worker in a test differs from the usual one. */
 export interface RunOptions extends Script {
   flags?: Partial<WorkerFlags>;
-  worker?: Partial<Pick<WorkerOptions, "drainMs" | "failedLingerMs" | "slowClientMs">>;
+  worker?: Partial<Pick<WorkerOptions, "tls" | "drainMs" | "failedLingerMs" | "slowClientMs">>;
   /** Return as soon as it listens; otherwise the model is loaded. */
   listeningOnly?: boolean;
 }
