@@ -225,6 +225,14 @@ Deno.test("a person registers such a hive, sees it, and is told what is wrong wi
   const tested = await near.run("rbee", ["setup", "test-node", "--name", "fast"]);
   assert.match(tested.stderr, /Asking the hive at .*\n.*Node 'fast' is reachable/);
 
+  const said = await near.run("rbee", ["infer", "--node", "fast", "--prompt", "hello", "--max-tokens", "4"]);
+  assert.equal(said.code, 0, said.stderr);
+  assert.match(said.stdout, /\S/);
+  assert.equal(far.processes("llm-worker-rbee").length, 1, "it was computed there");
+  const workers = await near.run("rbee", ["workers", "list"]);
+  assert.match(workers.stdout, new RegExp(`fast .*https://${where.address}:`));
+  assert.ok(hive.isRunning, "its operator's hive is left alone");
+
   const wrongToken = await add("other", "--token-file", "wrong.token", "--ca-cert", "fast.crt");
   assert.equal(wrongToken.code, 1);
   assert.match(wrongToken.stderr, new RegExp(`${place}: the key is invalid or missing.*config\\.toml`, "s"));
