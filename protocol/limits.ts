@@ -73,6 +73,8 @@ export const limits = Object.freeze({
   sshKeepAlivesLostMax: 2,
   /** From the connection to a shell that answers: rc files may be slow. */
   sshLoginMs: 15_000,
+  /** A machine on a trusted network that does not even refuse within this time is off or cut off. */
+  directProbeMs: 2_000,
   /** How long a connection that broke may take to say so, when a command over it has failed. */
   sshGoneMs: 500,
   sshCloseMs: 2_000,

@@ -196,6 +196,7 @@ function localHive({ flags, paths, home, config, log }: Ground, holder: LeaseHol
   return new LocalHive({
     home,
     hiveFile: paths.hiveFile,
+    certFile: config.hive.tls_cert ?? paths.tlsCert,
     token: token.value,
     handOverToken: token.isFromEnvironment,
     configFile: flags.config,

@@ -5,9 +5,10 @@
  * @module
  */
 import { RbeeError, toRbeeError } from "../protocol/error.ts";
+import { limits, ports } from "../protocol/limits.ts";
 import type { DirectNode } from "../protocol/node.ts";
-import type { Peer } from "../runtime/call.ts";
-import { type DirectHive, openDirectHive, testDirectHive } from "./direct_hive.ts";
+import { type Peer, tcpAnswers } from "../runtime/call.ts";
+import { type DirectHive, openDirectHive, placeOf, testDirectHive } from "./direct_hive.ts";
 import type { HiveAccess, OpenHive } from "./hive_access.ts";
 import { type LeaseHolder, renewLease } from "./hive_probe.ts";
 
@@ -38,7 +39,7 @@ export class DirectAccess implements HiveAccess {
       throw toRbeeError(error);
     }
     this.#hive = hive;
-    return { peer: hive.peer, isOurs: false, gone: new Promise(() => {}) };
+    return { peer: hive.peer, isOurs: false, isRemote: true, gone: new Promise(() => {}) };
   }
 
   /** See `HiveAccess`. */
@@ -50,9 +51,15 @@ export class DirectAccess implements HiveAccess {
   /** Nothing leads to a worker there but its port. */
   forgetWorker(): void {}
 
-  /** Only a request tells. */
-  whyGone(): Promise<undefined> {
-    return Promise.resolve(undefined);
+  /** See `HiveAccess`. A machine whose hive has died refuses at once; one that is off or cut off says nothing. */
+  async whyGone(): Promise<RbeeError | undefined> {
+    const { node_name: node, address, hive_port } = this.#row;
+    if (await tcpAnswers(address, hive_port ?? ports.hive, limits.directProbeMs)) return undefined;
+    return new RbeeError("CONNECTION_LOST", {
+      message: `Cannot go on: ${node} does not answer at ${placeOf(this.#row)}`,
+      details: { node },
+      hint: `Check that ${node} is on and answers: rbee setup test-node --name ${node}`,
+    });
   }
 
   /** See `HiveAccess`: it is its operator's. */

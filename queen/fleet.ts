@@ -87,7 +87,7 @@ export class Fleet {
 
   /** A machine is no longer registered; what was on its way there fails with that error. */
   removeNode(node: string, error: RbeeError): void {
-    this.onHiveGone(node, error, false);
+    this.onHiveGone(node, error, "failed");
     this.#hives.remove(node);
   }
 
@@ -126,19 +126,20 @@ export class Fleet {
     }
   }
 
-  /** A hive could not be had, or is gone (`lost`); with it whatever was on its way there. */
-  onHiveGone(node: string, error: RbeeError, lost: boolean): void {
+  /** A hive could not be had (`failed`), or is gone; with it whatever was on its way there. */
+  onHiveGone(node: string, error: RbeeError, how: "failed" | "lost" | "unreachable"): void {
     this.#hives.gone(node, error);
-    const verdict = afterHiveGone(error, lost);
+    const verdict = afterHiveGone(error, how !== "failed");
     const hasOthers = this.#hives.views().length > 1;
     for (const spawn of this.#spawns.on(node)) {
       // Whoever named no machine may as well get another one.
       const elsewhere = hasOthers && spawn.demand.node === undefined;
       this.#endSpawn(spawn.id, elsewhere ? { then: "retry", error } : verdict);
     }
+    // Streams go past the hive, so they may well go on without it: they get as long as a worker is given to drain.
+    const graceMs = how === "unreachable" ? limits.lostWorkerGraceMs : limits.drainMs;
     for (const worker of this.workers.all()) {
-      // Its streams go past the hive, so they may well go on: they get as long as a worker is given to drain.
-      if (worker.node === node) this.#dropWorker(worker.id, { then: "retry", error }, limits.drainMs);
+      if (worker.node === node) this.#dropWorker(worker.id, { then: "retry", error }, graceMs);
     }
   }
 
@@ -220,7 +221,7 @@ export class Fleet {
   onTimer(kind: string, id: string): boolean {
     if (kind === "hive") {
       const error = this.#hives.timerFired(id);
-      if (error) this.onHiveGone(id, error, false);
+      if (error) this.onHiveGone(id, error, "failed");
     } else if (kind === "spawn") {
       const node = this.#spawns.get(id)?.node ?? "";
       this.#endSpawn(id, { then: "fail", error: this.#spawns.unanswered(node), suspect: false });

@@ -12,6 +12,8 @@ export interface OpenHive {
   readonly peer: Peer;
   /** Whether it ends with its queen: she, or one before her in this home, has started it. */
   readonly isOurs: boolean;
+  /** Whether it is on another machine: when the way to it is gone, so is the way to its workers. */
+  readonly isRemote: boolean;
   /** Resolves when the way to it is gone, sooner than its silence would tell. */
   readonly gone: Promise<RbeeError>;
 }

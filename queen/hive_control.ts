@@ -28,7 +28,7 @@ interface Connection {
   readonly hive: OpenHive;
   readonly cut: AbortController;
   /** Ends it, and tells the scheduler. */
-  readonly lose: (error: RbeeError) => void;
+  readonly lose: (error: RbeeError, unreachable?: boolean) => void;
   /** Resolves when it has ended. */
   readonly over: Promise<void>;
 }
@@ -98,7 +98,7 @@ export class HiveControl {
       onOdd: (event) => log.warn("the hive said something that cannot be understood", { event }),
     });
     const over = Promise.withResolvers<void>();
-    const lose = (error: RbeeError) => {
+    const lose = (error: RbeeError, unreachable = false) => {
       if (this.#connection?.cut !== cut) return;
       over.resolve();
       this.#connection = undefined;
@@ -106,23 +106,28 @@ export class HiveControl {
       cut.abort(error);
       if (this.#isEnding) return;
       log.warn("hive lost", { node, error: error.message });
-      onEvent({ type: "hiveLost", node, error });
+      onEvent({ type: "hiveLost", node, error, unreachable });
     };
     this.#connection = { hive, cut, lose, over: over.promise };
-    const renewal = this.#keepLease(hive.peer);
+    const wayGone = async () => {
+      const error = await access.whyGone();
+      if (error) lose(error, true);
+      return error !== undefined;
+    };
+    const renewal = this.#keepLease(hive.peer, wayGone);
     onEvent({ type: "hiveConnected", node });
     // What broke the way there says more than that the events ended.
-    ended.then(async (error) => lose(await access.whyGone() ?? error));
-    hive.gone.then(lose);
+    ended.then(async (error) => await wayGone() || lose(error));
+    hive.gone.then((error) => lose(error, hive.isRemote));
   }
 
-  #keepLease(peer: Peer): number {
+  #keepLease(peer: Peer, wayGone: () => Promise<boolean>): number {
     const renew = () =>
-      renewLease(peer, this.#options.holder).catch((error) => {
-        // Its own events tell when it is gone; only a hive that now belongs to somebody else is news.
-        if (toRbeeError(error).code === "HIVE_LEASED") {
-          this.#options.log.error("another queen took the hive", { error });
-        }
+      renewLease(peer, this.#options.holder).catch(async (thrown) => {
+        const { code } = toRbeeError(thrown);
+        if (code === "HIVE_LEASED") this.#options.log.error("another queen took the hive", { error: thrown });
+        // Its own events tell when it is gone; of a pulled cable nobody tells.
+        if (code.startsWith("CONNECTION_")) await wayGone();
       });
     void renew();
     return setInterval(renew, limits.leaseRenewMs);

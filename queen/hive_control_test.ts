@@ -21,7 +21,7 @@ async function heard(
   const events: SchedulerEvent[] = [];
   const holder = { id: "queen-1", hostname: "here" };
   const access = new LocalHive({
-    ...{ hiveFile, token, isHive, handOverToken: false, portFallback: true, holder, log: noLog },
+    ...{ hiveFile, certFile: "", token, isHive, handOverToken: false, portFallback: true, holder, log: noLog },
     home: `${home}/missing`, // no process can be started in it
   });
   const onEvent = (event: SchedulerEvent) => void events.push(event);

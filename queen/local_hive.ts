@@ -13,6 +13,7 @@ import type { Log } from "../runtime/log.ts";
 import { runsProgram } from "../runtime/other_process.ts";
 import { type Child, type Ended, startChild, within } from "../runtime/process.ts";
 import { readRunning } from "../runtime/running.ts";
+import { clientOfOwnHive } from "../runtime/trust.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { HiveAccess, HiveEnd, OpenHive } from "./hive_access.ts";
 import { hiveVersion, type LeaseHolder, renewLease, versionMismatch } from "./hive_probe.ts";
@@ -23,6 +24,8 @@ export interface LocalHiveOptions {
   /** Real path of RBEE_HOME: the hive's working directory. */
   readonly home: string;
   readonly hiveFile: string;
+  /** The hive's certificate, for when it listens on the network. */
+  readonly certFile: string;
   /** The hive's token, and whether it must be handed over because it stands in no file that the hive reads. */
   readonly token: string;
   readonly handOverToken: boolean;
@@ -39,6 +42,8 @@ export interface LocalHiveOptions {
 export class LocalHive implements HiveAccess {
   readonly #options: LocalHiveOptions;
   #child?: Child;
+  /** Undefined while the hive listens on loopback, without TLS. */
+  #client?: Deno.HttpClient;
   #isEnding = false;
 
   constructor(options: LocalHiveOptions) {
@@ -50,13 +55,19 @@ export class LocalHive implements HiveAccess {
     const peer = await this.#adopt() ?? await this.#start();
     const message = `Cannot go on: the hive on ${localNodeName} died`;
     const gone = this.#child?.ended.then(() => new RbeeError("CONNECTION_LOST", { message }));
-    return { peer, isOurs: this.#child !== undefined, gone: gone ?? never() };
+    return { peer, isOurs: this.#child !== undefined, isRemote: false, gone: gone ?? never() };
   }
 
   /** See `HiveAccess`: its key is derived from the hive's token. */
   workerPeer(id: string, url: string): Promise<Peer> {
     const token = workerKey(this.#options.token, id);
-    return Promise.resolve({ program: "llm-worker-rbee", base: url, token, caller: "queen-rbee" });
+    return Promise.resolve({
+      program: "llm-worker-rbee",
+      base: url,
+      token,
+      client: this.#client,
+      caller: "queen-rbee",
+    });
   }
 
   /** Nothing leads to a worker here but its port. */
@@ -68,7 +79,9 @@ export class LocalHive implements HiveAccess {
   }
 
   #peerAt(base: string): Peer {
-    return { program: "rbee-hive", base, token: this.#options.token, caller: "queen-rbee" };
+    this.#client?.close();
+    this.#client = clientOfOwnHive(base, this.#options.certFile);
+    return { program: "rbee-hive", base, token: this.#options.token, client: this.#client, caller: "queen-rbee" };
   }
 
   /** Returns the hive that hive.json names, if it answers and is ours to use; throws when another queen has it. */

@@ -1,5 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { Effect, SchedulerEvent } from "./scheduler_messages.ts";
 
@@ -78,4 +79,27 @@ Deno.test("what a person must mend is not knocked at again and again; a machine 
     strictEqual(timers(effects).includes("hive:box"), again, code);
     ok(hives(bench.submit("box")).includes("box"), "the next task asks at once");
   }
+});
+
+Deno.test("streams of a machine that cannot be reached are given up soon; those of a hive that died may go on", () => {
+  const idle = {
+    ...{ id: "worker-a", url: "http://127.0.0.1:8081", port: 8081, model_ref: "builtin:tiny", backend: "cpu" as const },
+    ...{ device: 0, state: "idle" as const, slots_total: 1, slots_available: 1, last_activity_unix: 0 },
+    ...{ failed_health_checks: 0, pid: 1 },
+  };
+  const machine = {
+    ...{ hostname: "box", platform: "linux-x64", cpu_cores: 2, memory_total_bytes: 1, memory_available_bytes: 1 },
+    gpus: [],
+  };
+  const lostAfter = (unreachable: boolean) => {
+    const bench = new Bench();
+    bench.tell({ type: "nodeAdded", node: "box" });
+    bench.tell({ type: "hiveStatus", node: "box", status: { version: "0.1.0", machine, workers: [idle] } });
+    bench.submit("box");
+    const error = new RbeeError("CONNECTION_LOST", { details: { node: "box" } });
+    const effects = bench.tell({ type: "hiveLost", node: "box", error, unreachable });
+    return effects.flatMap((e) => e.type === "setTimer" && e.timer === "lost:t" ? [e.ms] : [])[0];
+  };
+  strictEqual(lostAfter(true), limits.lostWorkerGraceMs);
+  strictEqual(lostAfter(false), limits.drainMs);
 });

@@ -64,7 +64,7 @@ export class RemoteHive implements HiveAccess {
     this.#token = there.token;
     this.#pid = there.pid;
     log.info(`hive ${there.how}`, { node: facts.node, pid: there.pid, port: there.port });
-    return { peer, isOurs: leased, gone: master.ended };
+    return { peer, isOurs: leased, isRemote: true, gone: master.ended };
   }
 
   async #findOrStart(master: SshMaster, say: Say): Promise<RemoteRunning> {

@@ -86,8 +86,9 @@ export class Scheduler {
       case "hiveConnected":
         return this.#fleet.onHiveConnected(event.node);
       case "hiveFailed":
+        return this.#fleet.onHiveGone(event.node, event.error, "failed");
       case "hiveLost":
-        return this.#fleet.onHiveGone(event.node, event.error, event.type === "hiveLost");
+        return this.#fleet.onHiveGone(event.node, event.error, event.unreachable ? "unreachable" : "lost");
       case "hiveStatus":
         return this.#fleet.onHiveStatus(event.node, event.status);
       case "hiveNarration":

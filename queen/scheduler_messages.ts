@@ -48,7 +48,8 @@ export type SchedulerEvent =
   | { readonly type: "hiveWanted"; readonly node: string }
   | { readonly type: "hiveConnected"; readonly node: string }
   | { readonly type: "hiveFailed"; readonly node: string; readonly error: RbeeError }
-  | { readonly type: "hiveLost"; readonly node: string; readonly error: RbeeError }
+  /** `unreachable`: the machine itself cannot be reached any more, and so none of its workers. */
+  | { readonly type: "hiveLost"; readonly node: string; readonly error: RbeeError; readonly unreachable?: boolean }
   | { readonly type: "hiveStatus"; readonly node: string; readonly status: HiveStatus }
   | { readonly type: "hiveNarration"; readonly node: string; readonly narration: Narration }
   | { readonly type: "workerGone"; readonly node: string; readonly gone: WorkerGone }

@@ -7,6 +7,7 @@ import { fromErrorBody, RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import { type AnswerOf, type BodyInput, headers, pathOf, type Route } from "../protocol/routes.ts";
 import { tlsFailure } from "./tls_failure.ts";
+import { within } from "./process.ts";
 import { VERSION } from "./version.ts";
 
 /** A program that is called. */
@@ -161,6 +162,15 @@ export function abortable(body: ReadableStream<Uint8Array>, signal?: AbortSignal
       return leave(reason);
     },
   }, { highWaterMark: 0 });
+}
+
+/** Returns whether something at that address accepts or refuses a connection within that time: the machine is there. */
+export async function tcpAnswers(hostname: string, port: number, ms: number): Promise<boolean> {
+  const answered = Deno.connect({ hostname, port }).then(
+    (connection) => (connection.close(), true),
+    (error) => error instanceof Deno.errors.ConnectionRefused,
+  );
+  return await within(answered, ms) && await answered;
 }
 
 /** Resolves after `ms`; rejects with the signal's reason. */

@@ -50,7 +50,7 @@ export class BenchQueen implements AsyncDisposable {
     this.hives = hives;
     hives.addLocal(
       new LocalHive({
-        ...{ home: folder, hiveFile: `${folder}/hive.json`, token: hive.token, handOverToken: false },
+        ...{ home: folder, hiveFile: `${folder}/hive.json`, token: hive.token, handOverToken: false, certFile: "" },
         ...{ portFallback: true, holder, log: noLog },
         isHive: () => true, // the stand-in lives in the test's own process
       }),

@@ -256,3 +256,15 @@ Deno.test("a person registers such a hive, sees it, and is told what is wrong wi
   await changed.ends(20_000);
   await far.nothingLeft(5_000);
 });
+
+Deno.test("a queen uses a hive of her own machine that listens on the network", async () => {
+  await using world = new World();
+  world.configure({ hive: { listen: networkAddress().listen } });
+  const env = { RBEE_HIVE_TOKEN: token };
+  const { code, stdout, stderr } = await world.run("rbee", ["infer", "--prompt", "hello", "--max-tokens", "4"], {
+    env,
+  });
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /\S/);
+  await world.nothingLeft(5_000);
+});
