@@ -23,12 +23,16 @@ export interface SshOutcome {
   readonly keyIsEncrypted?: boolean;
 }
 
-interface Failure {
+/** Why it failed. */
+export interface Failure {
   readonly code: ErrorCode;
   /** A few words: `connection timeout`. */
   readonly reason: string;
   readonly hint: string;
 }
+
+/** The far side forbids a forward: sshd for all (`AllowTcpForwarding`), or its authorized_keys for this key. */
+const forbidden = /administratively prohibited/;
 
 /** `ssh` itself failed, or the remote side ended with 255, or by a signal. */
 const sshFailed = 255;
@@ -67,6 +71,8 @@ const rules: readonly Rule[] = [
     reason: "the host key is unknown",
     hint: `Compare its fingerprint and accept it, once: ${loginLine(t)}`,
   })],
+  // On the way through a jump host, whose word comes before the connection's own end.
+  [forbidden, forwardingForbidden],
   [/Could not resolve hostname/, connection("name not found", (t) => `Check the name ${t.host}, or use an address`)],
   [
     /Connection refused/,
@@ -82,6 +88,16 @@ const rules: readonly Rule[] = [
   ],
   [/UNPROTECTED PRIVATE KEY FILE|bad permissions/, (t) => keyTooOpen(t)],
   [/Identity file .* not accessible: No such file/, (t) => keyMissing(t)],
+  [/Load key .*: (error in libcrypto|invalid format)/, (t) => ({
+    code: "SSH_AUTH_FAILED",
+    reason: "the key's file holds no private key that ssh can read",
+    hint: `Give the private key, not its .pub: ssh-keygen -y -f ${keyOf(t)} tells whether it is one`,
+  })],
+  [/Load key .*: Permission denied/, (t) => ({
+    code: "SSH_AUTH_FAILED",
+    reason: "the key's file may not be read",
+    hint: `Make it yours: ls -l ${keyOf(t)}`,
+  })],
   [
     /Permission denied|Too many authentication failures|no more authentication methods/i,
     (t, o) =>
@@ -99,9 +115,49 @@ const rules: readonly Rule[] = [
 
 /** Returns the failure for a key whose file others can read. */
 export function keyTooOpen(target: SshTarget): Failure {
-  const path = target.keyPath ?? "KEY";
-  return { code: "SSH_AUTH_FAILED", reason: "the key's file is open to others", hint: `chmod 600 ${quoted(path)}` };
+  return { code: "SSH_AUTH_FAILED", reason: "the key's file is open to others", hint: `chmod 600 ${keyOf(target)}` };
 }
+
+const keyOf = ({ keyPath }: SshTarget) => quoted(keyPath ?? "KEY");
+
+function forwardingForbidden({ host }: SshTarget): Failure {
+  return {
+    code: "SSH_FORWARDING_FORBIDDEN",
+    reason: "forwarding is forbidden there",
+    hint: `Allow it: AllowTcpForwarding yes in sshd_config of ${host} (or of the jump host before it), and no ` +
+      "restrict, no-port-forwarding or permitopen before the key in ~/.ssh/authorized_keys",
+  };
+}
+
+/**
+ * Returns why a forward through a standing connection is of no use, from what that connection wrote to stderr: it says
+ * so only when the forward is used. Undefined when the forward is fine: then what it leads to does not answer.
+ */
+export function classifyForward(target: SshTarget, stderr: string): Failure | undefined {
+  return forbidden.test(stderr) ? forwardingForbidden(target) : undefined;
+}
+
+/**
+ * Returns why a command failed that a shell there carried out, when the machine is the reason: its disk is full, or the
+ * user may not write. Undefined for any other failure.
+ */
+export function classifyCommand(target: SshTarget, { code, stderr }: SshOutcome): Failure | undefined {
+  if (code === 0 || code === sshFailed) return undefined;
+  if (/No space left on device|Disk quota exceeded/.test(stderr)) {
+    return { code: "DISK_FULL", reason: "the disk there is full", hint: `Free space on ${target.host} and try again` };
+  }
+  if (code !== notRunnable && /Permission denied|Operation not permitted|Read-only file system/.test(stderr)) {
+    return {
+      code: "HOME_NOT_WRITABLE",
+      reason: `${target.user} may not write there`,
+      hint: `Choose a folder of ${target.user}'s: --install-path; or make it that user's: ${loginLine(target)}`,
+    };
+  }
+  return undefined;
+}
+
+/** A shell's words for a program that it may not run, and for one that is not there. */
+const [notRunnable, notThere] = [126, 127];
 
 /** Returns the failure for a key whose file is not there. */
 export function keyMissing(target: SshTarget): Failure {
@@ -130,23 +186,35 @@ export function classify(target: SshTarget, outcome: SshOutcome): Failure {
   if (outcome.code === killed) {
     return connection("connection timeout", (t) => `Check that it answers: ${loginLine(t)}`)(target);
   }
-  if (outcome.code !== sshFailed) {
-    const isWindows = /'connection test'|not recognized as an internal|=[A-Za-z]:\\/.test(
-      outcome.stdout + outcome.stderr,
-    );
-    return {
-      code: "SSH_SHELL_UNUSABLE",
-      reason: isWindows ? "a Windows shell answers there" : "no POSIX shell answers there",
-      hint: isWindows
-        ? "Run an sshd inside WSL2 and register that one"
-        : `Give ${target.user} a login shell such as /bin/sh`,
-    };
-  }
+  if (outcome.code !== sshFailed) return classifyCommand(target, outcome) ?? shellUnusable(target, outcome);
   const rule = rules.find(([pattern]) => pattern.test(outcome.stderr));
   if (rule) return rule[1](target, outcome);
   const last = outcome.stderr.trim().split("\n").at(-1)?.slice(0, 200).replaceAll(/\p{Cc}/gu, "") ||
     "no reason was given";
   return connection(last, (t) => `Try it by hand: ${loginLine(t)}`)(target);
+}
+
+/** The test prints two lines in any POSIX shell: whatever came instead is the word of something else. */
+function shellUnusable({ user }: SshTarget, { code, stdout, stderr }: SshOutcome): Failure {
+  if (/'connection test'|not recognized as an internal|CommandNotFoundException|=[A-Za-z]:\\/.test(stdout + stderr)) {
+    return {
+      code: "SSH_SHELL_UNUSABLE",
+      reason: "a Windows shell answers there",
+      hint: "Run an sshd inside WSL2 and register that one",
+    };
+  }
+  const isMissing = code === notRunnable || code === notThere;
+  const isClosed = /currently not available/.test(stdout);
+  return {
+    code: "SSH_SHELL_UNUSABLE",
+    reason: isMissing
+      ? "the shell of that login is missing"
+      : isClosed
+      ? "that login has no shell"
+      : "no POSIX shell answers there",
+    hint:
+      `Give ${user} a login shell such as /bin/sh (chsh -s /bin/sh ${user}); also a ForceCommand can be in its place`,
+  };
 }
 
 /** Returns the error for a failure; `details.reason` are the few words of it. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { RbeeError } from "../protocol/error.ts";
 import { runOnce } from "../runtime/process.ts";
+import { commandLine } from "./shell_words.ts";
 import {
   checkNames,
   isGitBranch,
@@ -58,11 +59,30 @@ Deno.test("of 40,000 hostile texts none is accepted that a flag, a control chara
   assert.ok(accepted > 1_000, `${accepted} accepted: the texts try the other side as well`);
 });
 
-Deno.test("what is accepted as user, host, name, branch or address passes a real shell unquoted and unchanged", async () => {
+const shellTexts = 10_000;
+const batch = 2_000;
+const bytesMax = 4 * 1024 * 1024;
+
+Deno.test("10,000 accepted users, hosts, names, branches and addresses pass a real shell unquoted and unchanged", async () => {
   const plain = [isSshUser, isSshHost, isNodeName, isGitBranch, isGitUrl];
-  const texts = hostile(40_000).filter((text) => plain.some((holds) => holds(text))).slice(0, 2_000);
-  const output = await runOnce("/bin/sh", ["-c", `printf '%s\\n' ${texts.join(" ")}`]);
-  assert.deepEqual(output?.stdout.split("\n").slice(0, -1), texts);
+  const texts = hostile(300_000).filter((text) => plain.some((holds) => holds(text))).slice(0, shellTexts);
+  assert.equal(texts.length, shellTexts);
+  for (let at = 0; at < texts.length; at += batch) {
+    const some = texts.slice(at, at + batch);
+    const output = await runOnce("/bin/sh", ["-c", `printf '%s\\n' ${some.join(" ")}`], { bytesMax });
+    assert.deepEqual(output?.stdout.split("\n").slice(0, -1), some);
+  }
+});
+
+Deno.test("10,000 hostile texts come through unchanged: as arguments here, and as words of a shell there", async () => {
+  // No argument can hold a NUL, and none that is no Unicode can be sent.
+  const texts = hostile(shellTexts).map((text) => text.replaceAll("\0", "").toWellFormed());
+  for (let at = 0; at < texts.length; at += batch) {
+    const words = ["%s\\0", ...texts.slice(at, at + batch)];
+    const here = await runOnce("printf", words, { bytesMax });
+    const there = await runOnce("/bin/sh", ["-c", commandLine(["printf", ...words])], { bytesMax });
+    for (const output of [here, there]) assert.deepEqual(output?.stdout.split("\0").slice(0, -1), words.slice(1));
+  }
 });
 
 Deno.test("usual names, hosts and paths are accepted", () => {

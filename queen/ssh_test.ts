@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { isEncryptedKey, readTest, sshArguments } from "./ssh.ts";
-import { classify, loginLine, sshError } from "./ssh_failure.ts";
+import { classify, classifyCommand, classifyForward, loginLine, sshError } from "./ssh_failure.ts";
 
 const target = { host: "workstation.home.arpa", user: "me", port: 2222, keyPath: "/home/me/.ssh/id_ed25519" };
 
-/** What OpenSSH 9.2 writes, with its exit code, and what a person is told. */
+/**
+ * What OpenSSH 9.2p1 of Debian 12 writes, and what a person is told. Recorded with `ssh -F /dev/null -o BatchMode=yes
+ * -o LogLevel=INFO` against the sshd of the same release on loopback.
+ */
 const recorded: [stderr: string, code: string, says: RegExp][] = [
   ["ssh: connect to host 10.0.0.1 port 2223: Connection refused\r\n", "SSH_CONNECTION_FAILED", /refused/],
   ["ssh: connect to host 10.0.0.1 port 22: Connection timed out\r\n", "SSH_CONNECTION_FAILED", /connection timeout/],
@@ -49,6 +52,29 @@ const recorded: [stderr: string, code: string, says: RegExp][] = [
     "SSH_KEY_NOT_FOUND",
     /no key at/,
   ],
+  [
+    'Load key "/home/me/.ssh/id.pub": error in libcrypto\r\nroot@127.0.0.1: Permission denied (publickey).\r\n',
+    "SSH_AUTH_FAILED",
+    /holds no private key/,
+  ],
+  [
+    'Load key "/home/me/.ssh/id": Permission denied\r\nroot@127.0.0.1: Permission denied (publickey).\r\n',
+    "SSH_AUTH_FAILED",
+    /may not be read/,
+  ],
+  [ // ProxyJump through an sshd with `AllowTcpForwarding no`
+    "channel 0: open failed: administratively prohibited: open failed\r\nstdio forwarding failed\r\n" +
+    "kex_exchange_identification: Connection closed by remote host\r\nConnection closed by UNKNOWN port 65535\r\n",
+    "SSH_FORWARDING_FORBIDDEN",
+    /forbidden/,
+  ],
+  [ // ProxyJump to a port on which nothing listens
+    "channel 0: open failed: connect failed: Connection refused\r\nstdio forwarding failed\r\n" +
+    "kex_exchange_identification: Connection closed by remote host\r\nConnection closed by UNKNOWN port 65535\r\n",
+    "SSH_CONNECTION_FAILED",
+    /refused/,
+  ],
+  ["badcfg: terminating, 1 bad configuration options\r\n", "SSH_CONNECTION_FAILED", /bad configuration/],
   ["kex_exchange_identification: Connection closed by remote host\r\n", "SSH_CONNECTION_FAILED", /closed/],
   ["something new\r\n", "SSH_CONNECTION_FAILED", /something new/],
   ["", "SSH_CONNECTION_FAILED", /no reason was given/],
@@ -80,17 +106,82 @@ Deno.test("a rejected key that is encrypted is told from one that is not known t
   ]);
 });
 
-Deno.test("a login without a POSIX shell is told, a Windows one with the way out", () => {
-  const shell = classify(target, { code: 1, stdout: "This account is currently not available.\n", stderr: "" });
-  assert.equal(shell.code, "SSH_SHELL_UNUSABLE");
+/** Recorded against sshd with `ForceCommand`; nologin also as the shell of /etc/passwd in a mount namespace. */
+const shells: [what: string, outcome: { code: number; stdout: string; stderr: string }, says: RegExp][] = [
+  ["nologin", { code: 1, stdout: "This account is currently not available.\n", stderr: "" }, /has no shell/],
+  ["/bin/false", { code: 1, stdout: "", stderr: "" }, /no POSIX shell/],
+  [
+    "a missing program",
+    { code: 127, stdout: "", stderr: "bash: line 1: /bin/nosuch: No such file or directory\n" },
+    /is missing/,
+  ],
+  [
+    "a file that is no program",
+    { code: 126, stdout: "", stderr: "bash: line 1: /etc/passwd: Permission denied\n" },
+    /is missing/,
+  ],
+];
+
+for (const [what, outcome, says] of shells) {
+  Deno.test(`${what} in place of a shell is SSH_SHELL_UNUSABLE`, () => {
+    const failure = classify(target, outcome);
+    assert.equal(failure.code, "SSH_SHELL_UNUSABLE");
+    assert.match(failure.reason, says);
+    assert.match(failure.hint, /\/bin\/sh/);
+  });
+}
+
+Deno.test("a Windows shell is told, with the way out", () => {
   const cmd = classify(target, { code: 0, stdout: "'connection test'; echo \"rbee-home=$HOME\"\r\n", stderr: "" });
-  assert.match(cmd.hint, /WSL2/);
   const powershell = classify(target, {
     code: 0,
     stdout: "connection test\r\nrbee-home=C:\\Users\\me\r\n",
     stderr: "",
   });
-  assert.match(powershell.hint, /WSL2/);
+  const other = classify(target, {
+    code: 1,
+    stdout: "",
+    stderr: "'exec' is not recognized as an internal or external command,\r\noperable program or batch file.\r\n",
+  });
+  for (const failure of [cmd, powershell, other]) {
+    assert.equal(failure.code, "SSH_SHELL_UNUSABLE");
+    assert.match(failure.hint, /WSL2/);
+  }
+});
+
+/** Recorded: a line of `sh` or bash by that sshd, with /dev/full as the disk and as another user by `setpriv`. */
+const commands: [stderr: string, code: number, is: string | undefined][] = [
+  ["bash: line 1: echo: write error: No space left on device\n", 1, "DISK_FULL"],
+  ["cat: write error: No space left on device\n", 1, "DISK_FULL"],
+  ["\ngzip: stdout: No space left on device\n", 1, "DISK_FULL"],
+  [
+    "tar: /dev/full: Cannot write: No space left on device\ntar: Error is not recoverable: exiting now\n",
+    2,
+    "DISK_FULL",
+  ],
+  ["mkdir: cannot create directory '/root/x': Permission denied\n", 1, "HOME_NOT_WRITABLE"],
+  ["sh: 1: cannot create /root/x: Permission denied\n", 2, "HOME_NOT_WRITABLE"],
+  ["mkdir: cannot create directory '/sys/x': Operation not permitted\n", 1, "HOME_NOT_WRITABLE"],
+  ["bash: line 1: rbee-hive-nosuch: command not found\n", 127, undefined],
+  ["bash: line 1: /etc/passwd: Permission denied\n", 126, undefined],
+  ["root@127.0.0.1: Permission denied (publickey).\r\n", 255, undefined],
+  ["", 0, undefined],
+];
+
+for (const [stderr, code, is] of commands) {
+  Deno.test(`a command that ends with ${code} and "${stderr.trim().split("\n").at(-1)}" is ${is}`, () => {
+    const failure = classifyCommand(target, { code, stdout: "", stderr });
+    assert.equal(failure?.code, is);
+    if (failure) assert.equal(classify(target, { code, stdout: "", stderr }).code, is);
+  });
+}
+
+Deno.test("a forward that the far side forbids is told from one to a port on which nothing listens", () => {
+  // Recorded from `ssh -N -L socket:127.0.0.1:9`, with AllowTcpForwarding no, no-port-forwarding and permitopen alike.
+  const failure = classifyForward(target, "channel 1: open failed: administratively prohibited: open failed\r\n");
+  assert.equal(failure?.code, "SSH_FORWARDING_FORBIDDEN");
+  assert.match(failure.hint, /AllowTcpForwarding yes.*permitopen/);
+  assert.equal(classifyForward(target, "channel 1: open failed: connect failed: Connection refused\r\n"), undefined);
 });
 
 Deno.test("a test that was cut at its deadline is a time-out", () => {

@@ -41,10 +41,54 @@ Feature: The registry of machines that are reached by SSH
     And the registry holds no machine
 
     Examples:
-      | state                                  | code                 | hint             |
-      | whose host key is unknown              | SSH_HOST_KEY_UNKNOWN | accept it, once: |
-      | whose host key was another one before  | SSH_HOST_KEY_CHANGED | CHANGED          |
-      | that does not know this person's key   | SSH_AUTH_FAILED      | ssh-copy-id      |
+      | state                                           | code                     | hint                                 |
+      | whose host key is unknown                       | SSH_HOST_KEY_UNKNOWN     | accept it, once:                     |
+      | whose host key was another one before           | SSH_HOST_KEY_CHANGED     | CHANGED                              |
+      | that does not know this person's key            | SSH_AUTH_FAILED          | ssh-copy-id                          |
+      | whose name nobody knows                         | SSH_CONNECTION_FAILED    | Check the name workstation.home.arpa |
+      | on which no sshd listens                        | SSH_CONNECTION_FAILED    | Start sshd there                     |
+      | for which the key's file is missing             | SSH_KEY_NOT_FOUND        | Check --ssh-key                      |
+      | for which the key's file is open to others      | SSH_AUTH_FAILED          | chmod 600                            |
+      | for which the key's file is no private key      | SSH_AUTH_FAILED          | Give the private key                 |
+      | for which the key has a passphrase and no agent | SSH_AUTH_FAILED          | ssh-add                              |
+      | that gives its users no shell                   | SSH_SHELL_UNUSABLE       | a login shell such as /bin/sh        |
+      | whose shell is missing                          | SSH_SHELL_UNUSABLE       | a login shell such as /bin/sh        |
+      | that answers by cmd.exe                         | SSH_SHELL_UNUSABLE       | WSL2                                 |
+      | that answers by PowerShell                      | SSH_SHELL_UNUSABLE       | WSL2                                 |
+      | behind a jump host that forbids it              | SSH_FORWARDING_FORBIDDEN | AllowTcpForwarding yes               |
+      | and no program ssh here                         | SSH_NOT_INSTALLED        | apt-get install openssh-client       |
+
+  @S01 @sshd
+  Scenario: A jump host of the person's configuration is gone through
+    Given a machine "workstation.home.arpa" behind a jump host
+    When a person runs 'setup add-node --name workstation --ssh-host workstation.home.arpa --ssh-user $ME --ssh-key ~/.ssh/id_ed25519'
+    Then it succeeds
+    And "workstation.home.arpa" let this person in once
+    And "jump.home.arpa" let this person in once
+
+  @S01 @sshd
+  Scenario: A port of the person's configuration is used when none is given
+    Given a machine "workstation.home.arpa" that this person can log in to
+    When a person runs 'setup add-node --name workstation --ssh-host workstation.home.arpa --ssh-user $ME --ssh-key ~/.ssh/id_ed25519'
+    Then it succeeds
+    And "workstation.home.arpa" let this person in once
+    When a person runs 'setup update-node --name workstation --ssh-port 1'
+    Then it fails with exit code 1
+    And the error names the code "SSH_CONNECTION_FAILED"
+    And stderr holds "give its port: --ssh-port (now 1)"
+
+  @S01 @sshd
+  Scenario Outline: A key is used that only the agent can use: its file is <state>
+    Given a machine "workstation.home.arpa" that this person can log in to
+    And an agent holds this person's key, and its file is <state>
+    When a person runs 'setup add-node --name workstation --ssh-host workstation.home.arpa --ssh-user $ME <flag>'
+    Then it succeeds
+    And "workstation.home.arpa" let this person in once
+
+    Examples:
+      | state  | flag                        |
+      | gone   |                             |
+      | locked | --ssh-key ~/.ssh/id_ed25519 |
 
   @S04 @sshd
   Scenario: Registered machines are listed by name

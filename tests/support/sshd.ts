@@ -35,10 +35,34 @@ function exists(path: string): boolean {
   }
 }
 
-function output(exe: string, args: string[]): string {
-  const { success, stdout, stderr } = new Deno.Command(exe, { args }).outputSync();
+function output(exe: string, args: string[], env: Record<string, string> = {}): string {
+  const { success, stdout, stderr } = new Deno.Command(exe, { args, env }).outputSync();
   if (!success) throw new Error(`Cannot run ${exe} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
   return new TextDecoder().decode(stdout);
+}
+
+/** A line of the person's configuration: whatever agent the machine has is none of a test's. */
+const noAgent = "IdentityAgent none\n";
+
+/** Starts a program that ends with the test's thread. */
+function startWithUs(exe: string, args: string[]): Deno.ChildProcess {
+  return new Deno.Command("setpriv", {
+    args: ["--pdeathsig", "KILL", exe, ...args],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+}
+
+async function kill(child: Deno.ChildProcess): Promise<void> {
+  child.kill("SIGKILL");
+  await child.status;
+}
+
+/** A running ssh-agent. */
+export interface Agent extends AsyncDisposable {
+  /** For SSH_AUTH_SOCK. */
+  readonly socket: string;
 }
 
 /** A person's SSH set-up in a world. */
@@ -61,8 +85,24 @@ export class SshHome {
     Deno.writeTextFileSync(join(this.bin, "ssh"), ssh, { mode: 0o755 });
     Deno.writeTextFileSync(
       join(this.folder, "config"),
-      `UserKnownHostsFile ${this.folder}/known_hosts\nGlobalKnownHostsFile /dev/null\nIdentityAgent none\n`,
+      `UserKnownHostsFile ${this.folder}/known_hosts\nGlobalKnownHostsFile /dev/null\n${noAgent}`,
     );
+  }
+
+  /** Makes an agent that holds the person's key, and returns its socket for SSH_AUTH_SOCK; before, there is none. */
+  async startAgent(): Promise<Agent> {
+    const config = join(this.folder, "config");
+    Deno.writeTextFileSync(config, Deno.readTextFileSync(config).replace(noAgent, ""));
+    const socket = join(this.bin, "agent");
+    const child = startWithUs("ssh-agent", ["-D", "-a", socket]);
+    await eventually(() => exists(socket), { withinMs: 5_000, what: "the agent listens" });
+    output("ssh-add", ["-q", join(this.folder, "id_ed25519")], { SSH_AUTH_SOCK: socket });
+    return { socket, [Symbol.asyncDispose]: () => kill(child) };
+  }
+
+  /** Locks the person's key by a passphrase. */
+  lockKey(): void {
+    output("ssh-keygen", ["-q", "-p", "-P", "", "-N", "a secret", "-f", join(this.folder, "id_ed25519")]);
   }
 
   /** The command lines of `ssh` so far. */
@@ -134,6 +174,8 @@ export interface Sshd extends AsyncDisposable {
   readonly port: number;
   /** Its public host key, as known_hosts takes it. */
   readonly hostKey: string;
+  /** Returns how many logins it let in so far. */
+  logins(): number;
 }
 
 /** How an sshd is set up. */
@@ -160,12 +202,9 @@ export async function startSshd(options: SshdOptions): Promise<Sshd> {
     join(folder, "sshd_config"),
     sshdConfig({ address, port, hostKey: key, authorizedKeys, more }),
   );
-  const child = new Deno.Command("setpriv", {
-    args: ["--pdeathsig", "KILL", "/usr/sbin/sshd", "-D", "-f", join(folder, "sshd_config"), "-E", join(folder, "log")],
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
+  const child = startWithUs("/usr/sbin/sshd", [
+    ...["-D", "-f", join(folder, "sshd_config"), "-E", join(folder, "log")],
+  ]);
   await eventually(() => isListening(port, address), {
     withinMs: 5_000,
     what: "sshd listens",
@@ -174,9 +213,7 @@ export async function startSshd(options: SshdOptions): Promise<Sshd> {
   return {
     port,
     hostKey,
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await child.status;
-    },
+    logins: () => [...Deno.readTextFileSync(join(folder, "log")).matchAll(/^Accepted publickey/gm)].length,
+    [Symbol.asyncDispose]: () => kill(child),
   };
 }

@@ -10,6 +10,7 @@ import "./inferences.ts";
 import "./installations.ts";
 import "./lifetimes.ts";
 import "./loading.ts";
+import "./logins.ts";
 import "./machines.ts";
 import "./nodes.ts";
 import "./workers.ts";

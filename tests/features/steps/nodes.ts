@@ -6,7 +6,8 @@ import { join } from "../../../runtime/path.ts";
 import { me, type Sshd, SshHome, startSshd } from "../../support/sshd.ts";
 import { must, type Scenario, suite } from "./scenario.ts";
 
-function sshHome(scenario: Scenario): SshHome {
+/** The scenario's person with an SSH key. */
+export function sshHome(scenario: Scenario): SshHome {
   const known = scenario.noted.get("sshHome") as SshHome | undefined;
   if (known) return known;
   const made = new SshHome(scenario.world);
@@ -15,18 +16,30 @@ function sshHome(scenario: Scenario): SshHome {
   return made;
 }
 
-/** Starts the scenario's sshd on the next free port of its range: those between the hive's and the workers'. */
-async function sshdFor(scenario: Scenario, host: string): Promise<Sshd> {
-  const home = sshHome(scenario);
+/** What the person's configuration says of a host besides its port, and the lines of its sshd_config that come first. */
+export interface SshdWish {
+  readonly more?: readonly string[];
+  readonly config?: readonly string[];
+}
+
+/** Returns the next free port of the scenario's range: those between the hive's and the workers'. */
+export function nextPort(scenario: Scenario): number {
   const count = Number(scenario.noted.get("sshds") ?? 0);
   scenario.noted.set("sshds", count + 1);
   const port = scenario.world.ports.hive + 1 + count;
   assert.ok(port < scenario.world.ports.workerStart, "a port is left for this sshd");
+  return port;
+}
+
+/** Starts a host's sshd; whether the person knows its host key is up to the step. */
+export async function sshdFor(scenario: Scenario, host: string, { more, config }: SshdWish = {}): Promise<Sshd> {
+  const home = sshHome(scenario);
+  const port = nextPort(scenario);
   const folder = join(scenario.world.root, `sshd-${port}`);
-  const sshd = await startSshd({ folder, port, authorizedKeys: join(home.folder, "id_ed25519.pub") });
+  const sshd = await startSshd({ folder, port, config, authorizedKeys: join(home.folder, "id_ed25519.pub") });
   scenario.atEnd(async () => await sshd[Symbol.asyncDispose]());
-  home.addHost(host, port);
-  scenario.noted.set("sshd", sshd);
+  home.addHost(host, port, { more });
+  scenario.noted.set(`sshd of ${host}`, sshd);
   return sshd;
 }
 
