@@ -15,9 +15,7 @@ Deno.test({
       const setUp = registrySetUp(world);
       const chance = new SeededRandom(Date.now());
       let acknowledged = 0;
-      for (let kill = 1; kill <= kills || acknowledged === 0; kill++) {
-        assert.ok(kill <= 3 * kills, "some change is acknowledged");
-        acknowledged += (await registryKill(setUp, chance)).acknowledged;
-      }
+      for (let kill = 1; kill <= kills; kill++) acknowledged += (await registryKill(setUp, chance)).acknowledged;
+      assert.ok(acknowledged > 0, "some change was acknowledged");
     }, () => new World()),
 });

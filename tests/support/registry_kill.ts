@@ -11,7 +11,7 @@ import { NodeRegistry } from "../../queen/nodes.ts";
 import { openDatabase } from "../../runtime/database.ts";
 import { join } from "../../runtime/path.ts";
 import type { SeededRandom } from "../sim/seeded_random.ts";
-import { pause } from "./eventually.ts";
+import { eventually, pause } from "./eventually.ts";
 import { me, SshHome, startSshd } from "./sshd.ts";
 import { executables, type World } from "./world.ts";
 
@@ -45,8 +45,10 @@ export interface RegistryKill {
 const clients = 4;
 const namesOfEach = 3;
 const host = "workstation.home.arpa";
-/** How long the clients go on at most: enough for some logins each. */
-const busyMs = 1_500;
+/** She is killed after so many acknowledged changes at most, in the middle of what comes next. */
+const changesMax = 24;
+/** A change with a login takes about as long. */
+const changeMs = 250;
 /** A start takes about as long. */
 const startMs = 300;
 /** One kill in so many falls into the start. */
@@ -99,20 +101,34 @@ async function killWhileBusy(
   { env, chance }: { env: Record<string, string>; chance: SeededRandom },
 ) {
   const queen = await setUp.world.startQueen(env);
-  const running = Array.from({ length: clients }, (_none, number) => client(setUp, { number, chance }));
-  await pause(chance.between(0, busyMs));
+  const counts = Array<number>(clients).fill(0);
+  const acknowledged = () => counts.reduce((sum, count) => sum + count, 0);
+  const running = Promise.all(counts.map((_none, number) => {
+    return client(setUp, { number, chance, onAcknowledged: () => counts[number]++ });
+  }));
+  const enough = chance.between(0, changesMax);
+  await Promise.race([
+    running.then(() => assert.fail("the queen went before she was killed")),
+    eventually(() => acknowledged() >= enough, { withinMs: 20_000, what: `${enough} changes`, everyMs: 5 }),
+  ]);
+  await pause(chance.between(0, changeMs));
   const killedAt = performance.now();
   assert.ok(queen.signal("SIGKILL"), "she was there to be killed");
   await queen.ends(5_000);
-  const counts = await Promise.all(running);
-  return { killedAt, acknowledged: counts.reduce((sum, count) => sum + count, 0) };
+  await running;
+  return { killedAt, acknowledged: acknowledged() };
 }
 
-/** Changes nodes of its own until the queen is gone; returns how many changes were acknowledged. */
-async function client(setUp: RegistrySetUp, options: { number: number; chance: SeededRandom }): Promise<number> {
+interface ClientOptions {
+  readonly number: number;
+  readonly chance: SeededRandom;
+  readonly onAcknowledged: () => void;
+}
+
+/** Changes nodes of its own until the queen is gone. */
+async function client(setUp: RegistrySetUp, { number, chance, onAcknowledged }: ClientOptions): Promise<void> {
   const { world, acknowledged, open } = setUp;
-  const { number, chance } = options;
-  for (let count = 0;; count++) {
+  for (;;) {
     const name = `node-${number}-${chance.between(1, namesOfEach)}`;
     const before = acknowledged.get(name);
     const after = before && chance.chance(0.2) ? undefined : changed(setUp, { before, chance });
@@ -124,7 +140,7 @@ async function client(setUp: RegistrySetUp, options: { number: number; chance: S
     try {
       response = await world.open({ who: "queen" }, `POST /v2/registry/beehives/${verb}`, { body });
     } catch {
-      return count; // she is gone
+      return; // she is gone
     }
     // The first line says it: the change counts from here on, also when the rest does not come.
     const text = await response.text().catch(() => "");
@@ -132,6 +148,7 @@ async function client(setUp: RegistrySetUp, options: { number: number; chance: S
     open.delete(name);
     if (after === undefined) acknowledged.delete(name);
     else acknowledged.set(name, after);
+    onAcknowledged();
   }
 }
 
