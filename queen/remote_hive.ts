@@ -99,20 +99,14 @@ export class RemoteHive implements HiveAccess {
 
   /** Throws when what answers on that port is not the hive whose token we have read. */
   async #check(peer: Peer, master: SshMaster): Promise<void> {
-    const { node } = this.#options.facts;
     let version: string | undefined;
     try {
       version = await hiveVersion(peer, limits.callTimeoutMs);
     } catch (cause) {
       await within(master.ended, limits.sshGoneMs); // its words arrive a little after the broken request
-      if (!master.forbidsForwarding) throw cause;
-      throw new RbeeError("SSH_FORWARDING_FORBIDDEN", {
-        message: `Cannot reach the hive on ${node}: its sshd forbids forwarding`,
-        details: { node },
-        cause,
-      });
+      throw master.forwardingFailure ?? cause;
     }
-    if (version === undefined) throw noToken(node);
+    if (version === undefined) throw noToken(this.#options.facts.node);
   }
 
   /** See `HiveAccess`: a forward to its port, and a key that is derived from the hive's token. */

@@ -48,8 +48,9 @@ export const retriesMax: Readonly<Record<LostPart, number>> = { worker: 1, hive:
 /** Returns what an error says was gone. */
 export function lostPart(error: RbeeError): LostPart {
   if (error.code === "HIVE_START_FAILED" || error.code === "NODE_NOT_INSTALLED") return "hiveStart";
+  if (error.code.startsWith("SSH_")) return "hiveStart";
   // A machine that could not be reached; of a worker's own port the error knows no node.
-  if (/^SSH_|^CONNECTION_TIMEOUT$/.test(error.code) && error.details.node !== undefined) return "hiveStart";
+  if (error.code === "CONNECTION_TIMEOUT" && error.details.node !== undefined) return "hiveStart";
   return error.code === "CONNECTION_LOST" || error.code === "SHUTTING_DOWN" ? "hive" : "worker";
 }
 

@@ -9,7 +9,7 @@ import { limits } from "../protocol/limits.ts";
 import { type Child, type Output, runOnce, startChild, within } from "../runtime/process.ts";
 import type { RemoteResult, RemoteRunOptions, RemoteShell } from "./remote_shell.ts";
 import { checkKey, masterArguments, masterReady, sharedArguments } from "./ssh.ts";
-import { classify, sshError, sshMissing, type SshTarget } from "./ssh_failure.ts";
+import { classify, classifyForward, sshError, sshMissing, type SshTarget } from "./ssh_failure.ts";
 
 /** Where a connection goes, and where its sockets lie. */
 export interface MasterOptions {
@@ -131,9 +131,11 @@ export class SshMaster implements RemoteShell {
     if (!this.#isEnded) this.#ssh({ control: ["-O", "cancel", "-L", spec] }).catch(() => {}); // gone with the connection
   }
 
-  /** Whether the far side refuses to forward; it says so only when a forward is used. */
-  get forbidsForwarding(): boolean {
-    return /administratively prohibited|open failed: .*forward/i.test(this.#child.tail());
+  /** Returns the error of a far side that refuses to forward; it says so only when a forward is used. */
+  get forwardingFailure(): RbeeError | undefined {
+    const { target } = this.#options;
+    const failure = classifyForward(target, this.#child.tail());
+    return failure && sshError(target, failure);
   }
 
   #lost(): RbeeError {

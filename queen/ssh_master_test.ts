@@ -99,7 +99,7 @@ Deno.test({
       const master = await SshMaster.open(options);
       const { client } = await master.forward(1);
       await assert.rejects(fetch("http://127.0.0.1:1/", { client }));
-      assert.equal(master.forbidsForwarding, false);
+      assert.equal(master.forwardingFailure, undefined);
       assert.equal((await master.run("echo on")).stdout, "on\n");
       await master.close();
     }),
