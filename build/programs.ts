@@ -24,8 +24,8 @@ const KEEPER: Program = { name: "rbee-keeper", folder: "keeper", assets: [], bac
 const QUEEN: Program = {
   name: "queen-rbee",
   folder: "queen",
-  // What she sends to other machines.
-  assets: ["start_hive.sh"].map((name) => ({ source: `queen/${name}`, at: name })),
+  // What she sends to nodes, whose shells run it.
+  assets: ["start_hive.sh", "install_node.sh"].map((name) => ({ source: `queen/${name}`, at: name })),
   backend: "cpu",
 };
 const HIVE: Program = {

@@ -45,12 +45,18 @@ export function stepOf(event: ProgressEvent): Step | undefined {
     const done = `${megabytes(event.bytes_downloaded)} / ${megabytes(event.bytes_total)}`;
     return { verb: "Downloading", share, amount: `${done}, ${event.speed_mbps.toFixed(1)} MB/s` };
   }
+  if (event.stage === "sending") {
+    const share = event.bytes_total > 0 ? event.bytes_sent / event.bytes_total : 0;
+    const done = `${megabytes(event.bytes_sent)} / ${megabytes(event.bytes_total)}`;
+    return { verb: "Sending", share, amount: `${done}, ${event.speed_mbps.toFixed(1)} MB/s, ${event.file}` };
+  }
 }
 
 /** Returns the last step of what an event belongs to: all of it is done. */
 export function lastStepOf(event: ProgressEvent): Step | undefined {
   if (event.stage === "loading_to_vram") return stepOf({ ...event, layers_loaded: event.layers_total });
   if (event.stage === "downloading") return stepOf({ ...event, bytes_downloaded: event.bytes_total });
+  if (event.stage === "sending") return stepOf({ ...event, bytes_sent: event.bytes_total });
 }
 
 /** One line of progress. Whoever writes something else calls `clear` before and `paint` after, or `end`. */

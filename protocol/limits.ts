@@ -87,6 +87,21 @@ export const limits = Object.freeze({
 
   /** A whole test of a hive that is called directly. */
   directTestMs: 20_000,
+  // installing on a node: each is one command there
+  /** Looking: the digests of what is there already, up to 1 GB from a slow disk. */
+  installLookMs: 120_000,
+  /** One file, the largest over a slow link. */
+  installSendMs: 4 * 3_600_000,
+  /** Digests again, each program's first start, and a second installation that is waited for. */
+  installFinishMs: 300_000,
+  /** Clone and build there. */
+  installBuildMs: 2 * 3_600_000,
+  installProgressMs: 100,
+  /** A piece of a file: short enough that packing it holds nobody up. */
+  installPieceBytes: 64 * 1024,
+  installPackLevel: 1,
+  /** What a node's disk must have free beside what is sent. */
+  installSpareBytes: 64 * 1024 * 1024,
 
   // lease
   leaseRenewMs: 5_000,

@@ -1,5 +1,6 @@
 /**
- * Progress of what takes long: loading a model, later downloading one. The wire form is that of S16 and S31.
+ * Progress of what takes long: loading a model, sending executables to a node, later downloading a model. The wire form
+ * is that of S16 and S31.
  *
  * @module
  */
@@ -10,6 +11,14 @@ export const progressEvent = z.discriminatedUnion("stage", [
   z.object({
     stage: z.literal("downloading"),
     bytes_downloaded: z.number(),
+    bytes_total: z.number(),
+    speed_mbps: z.number(),
+  }),
+  z.object({
+    stage: z.literal("sending"),
+    /** The file that is on its way; the bytes count all files. */
+    file: z.string(),
+    bytes_sent: z.number(),
     bytes_total: z.number(),
     speed_mbps: z.number(),
   }),

@@ -5,6 +5,7 @@
  */
 import * as z from "zod";
 import { inferenceAnswer } from "./inference.ts";
+import { installWish, uninstallWish } from "./install.ts";
 import { limits } from "./limits.ts";
 import { beehiveChange, machine, newNode, node, nodeName, registeredNode } from "./node.ts";
 import { route } from "./routes.ts";
@@ -89,6 +90,22 @@ export const queenRoutes = Object.freeze({
     access: "token",
     body: namedNode,
     answer: nodeAnswer,
+  }),
+  /** Puts rbee on a node. Narration and progress, then one JSON event (`installResult`), then the end mark. */
+  installBeehive: route({
+    method: "POST",
+    path: "/v2/registry/beehives/install",
+    access: "token",
+    body: installWish,
+    stream: true,
+  }),
+  /** Takes rbee off a node. Streams as `installBeehive`; the JSON event is `uninstallResult`. */
+  uninstallBeehive: route({
+    method: "POST",
+    path: "/v2/registry/beehives/uninstall",
+    access: "token",
+    body: uninstallWish,
+    stream: true,
   }),
   testBeehive: route({
     method: "POST",

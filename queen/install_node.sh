@@ -79,7 +79,8 @@ read_arguments() {
     shift
   done
   absolute "$prefix" && prefix=$path
-  [ -z "$from" ] || { absolute "$from" && from=$path; }
+  case $from in '' | /* | '~'*) ;; *) from=$(pwd)/${from#./} ;; esac
+  [ -z "$from" ] || { absolute "${from%/.}" && from=$path; }
   if [ -z "$dir" ]; then dir=$prefix; else absolute "$dir" && dir=$path; fi
   versions=$prefix/versions
   incoming=$versions/.incoming
@@ -263,8 +264,7 @@ look_at_tools() {
     [ -n "$digest_tool" ] || ! command -v $tool >/dev/null 2>&1 || digest_tool=$tool
   done
   tools=$digest_tool
-  for tool in gzip git node npx; do ! command -v $tool >/dev/null 2>&1 || tools="$tools $tool"; done
-  [ -z "$(find_deno)" ] || tools="$tools deno"
+  for tool in gzip git node npx deno; do ! command -v $tool >/dev/null 2>&1 || tools="$tools $tool"; done
 }
 
 # Prints the command that runs the deno that rbee is built with, without npx; nothing when there is none.
@@ -362,6 +362,15 @@ make_folders() {
   [ -f "$versions/.rbee" ] || why=$( (echo 'the versions of rbee' >"$versions/.rbee") 2>&1) || write_failed "$why"
 }
 
+# A file of ours keeps another one's `finish` from removing the folder as empty.
+make_part() {
+  for _ in 1 2 3; do
+    make_folders
+    ! (: >"$part") 2>/dev/null || return 0
+  done
+  why=$( (: >"$part") 2>&1) || write_failed "$why"
+}
+
 my_part=
 my_lock=
 my_link=
@@ -415,6 +424,7 @@ sweep_parts() {
 take() {
   part=$incoming/$name.$$.part
   my_part=$part
+  make_part
   # The tools' faults come out beside the digest: on a full disk there is no other place for them.
   said=$(
     exec 4>&1
@@ -441,7 +451,6 @@ receive() {
   check_place
   check_disk "$size"
   [ "$gzipped" = no ] || case " $tools " in *' gzip '*) ;; *) fail INSTALL_FAILED "Cannot unpack: gzip is missing here" ;; esac
-  make_folders
   sweep_parts
   if [ "$gzipped" = yes ]; then take gzip -dc; else take cat; fi
   say "done receive"

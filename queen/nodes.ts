@@ -145,6 +145,11 @@ export class NodeRegistry implements Disposable {
     ).run(unix, name);
   }
 
+  /** Notes what a machine is, when rbee was put on it. */
+  notePlatform(name: string, platform: string): void {
+    this.#database.db.prepare("update beehives set platform = ? where node_name = ?").run(platform, name);
+  }
+
   /** Makes sure that this machine stands in it. */
   ensureLocal(local: { platform: string; installPath: string }): void {
     this.#database.db.prepare(

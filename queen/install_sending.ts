@@ -1,0 +1,79 @@
+/**
+ * Files on their way to a node: read and packed piece by piece, so that neither their size nor the link's speed costs
+ * memory, and no piece holds up the queen's other work.
+ *
+ * @module
+ */
+import { Readable } from "node:stream";
+import { createGzip } from "node:zlib";
+import { limits } from "../protocol/limits.ts";
+import type { ProgressEvent } from "../protocol/progress.ts";
+
+/** What of a file goes out. */
+export interface SendOptions {
+  /** Goes out first, as it is. */
+  readonly head: Uint8Array;
+  readonly path: string;
+  readonly isPacked: boolean;
+  /** Told of each piece that was read, in bytes of the file. */
+  readonly onBytes: (bytes: number) => void;
+}
+
+/** Returns the stream of a file behind its head. It reads no faster than it is read; cancelling it closes the file. */
+export function sending(options: SendOptions): ReadableStream<Uint8Array> {
+  return ReadableStream.from(pieces(options));
+}
+
+async function* pieces({ head, path, isPacked, onBytes }: SendOptions): AsyncGenerator<Uint8Array> {
+  yield head;
+  const read = readPieces(path, onBytes);
+  if (!isPacked) return yield* read;
+  const source = Readable.from(read);
+  const packed = createGzip({ level: limits.installPackLevel, chunkSize: limits.installPieceBytes });
+  source.on("error", (error) => packed.destroy(error));
+  source.pipe(packed);
+  try {
+    for await (const piece of packed) yield new Uint8Array(piece);
+  } finally {
+    source.destroy(); // whoever read us may have left half way
+    packed.destroy();
+  }
+}
+
+async function* readPieces(path: string, onBytes: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+  using file = await Deno.open(path);
+  for (;;) {
+    const piece = new Uint8Array(limits.installPieceBytes);
+    const bytes = await file.read(piece);
+    if (bytes === null) return;
+    onBytes(bytes);
+    yield piece.subarray(0, bytes);
+  }
+}
+
+const megabyte = 1024 * 1024;
+
+/** Turns counted bytes into progress events, not too many of them. */
+export class SendProgress {
+  readonly #total: number;
+  readonly #tell: (event: ProgressEvent) => void;
+  readonly #startedAt = performance.now();
+  #sent = 0;
+  #toldAt = -Infinity;
+
+  constructor(total: number, tell: (event: ProgressEvent) => void) {
+    this.#total = total;
+    this.#tell = tell;
+  }
+
+  /** Counts bytes of a file; tells at most every `installProgressMs`, and the end. */
+  add(file: string, bytes: number): void {
+    this.#sent += bytes;
+    const now = performance.now();
+    if (this.#sent < this.#total && now - this.#toldAt < limits.installProgressMs) return;
+    this.#toldAt = now;
+    const seconds = Math.max(0.001, (now - this.#startedAt) / 1_000);
+    const speed_mbps = Math.round(this.#sent / megabyte / seconds * 10) / 10;
+    this.#tell({ stage: "sending", file, bytes_sent: this.#sent, bytes_total: this.#total, speed_mbps });
+  }
+}
