@@ -83,6 +83,10 @@ async function prepared(...versions: string[]): Promise<NodeFolder> {
   return node;
 }
 
+/** Every change is cut off by one run in three; which ones changes from run to run. */
+const stride = 3;
+const anyOf = (count: number) => 1 + Math.floor(Math.random() * count);
+
 /** Puts programs first in PATH that end the whole script at the n-th change, before it is made. */
 function killer(node: NodeFolder, at: number): string {
   const bin = join(node.root, `kill-${at}`);
@@ -99,7 +103,7 @@ function killer(node: NodeFolder, at: number): string {
 Deno.test("killed before any of its changes, an upgrade leaves a whole version in use and can be done again", async () => {
   let kills = 0;
   using before = await prepared("0.0.8", "0.0.9");
-  for (let at = 1;; at++) {
+  for (let at = anyOf(stride);; at += stride) {
     using node = before.copy();
     const args = ["--from", node.build("0.1.0")];
     const cut = await node.run(args, { bin: killer(node, at) });
@@ -114,13 +118,13 @@ Deno.test("killed before any of its changes, an upgrade leaves a whole version i
     assert.deepEqual(node.versions, [...installed, "0.0.9", "0.1.0"], `killed at change ${at}`);
     assert.deepEqual(namesIn(node.prefix), ["current", "versions"], `killed at change ${at}`);
   }
-  assert.ok(kills > 15, `${kills} changes were cut off`);
+  assert.ok(kills > 5, `${kills} changes were cut off`);
 });
 
 Deno.test("killed before any of its changes, a removal can be done again and leaves nothing", async () => {
   let kills = 0;
   using before = await prepared("0.0.9", "0.1.0");
-  for (let at = 1;; at++) {
+  for (let at = anyOf(stride);; at += stride) {
     using node = before.copy();
     const cut = await node.run(["--action", "uninstall"], { bin: killer(node, at) });
     if (cut.code === 0) break;
@@ -129,7 +133,7 @@ Deno.test("killed before any of its changes, a removal can be done again and lea
     assert.equal(again.code, 0, `killed at change ${at}: ${again.stdout}${again.stderr}`);
     assert.deepEqual(namesIn(node.home), [], `killed at change ${at}`);
   }
-  assert.ok(kills > 5, `${kills} changes were cut off`);
+  assert.ok(kills > 1, `${kills} changes were cut off`);
 });
 
 Deno.test("two installations at once end well, one after the other", async () => {

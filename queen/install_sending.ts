@@ -5,6 +5,7 @@
  * @module
  */
 import { Readable } from "node:stream";
+import { setImmediate as immediately } from "node:timers/promises";
 import { createGzip } from "node:zlib";
 import { limits } from "../protocol/limits.ts";
 import type { ProgressEvent } from "../protocol/progress.ts";
@@ -48,6 +49,7 @@ async function* readPieces(path: string, onBytes: (bytes: number) => void): Asyn
     if (bytes === null) return;
     onBytes(bytes);
     yield piece.subarray(0, bytes);
+    await immediately(); // timers and sockets first: packing and piping go on in the same turn otherwise
   }
 }
 
