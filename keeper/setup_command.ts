@@ -7,11 +7,12 @@ import { type Command, Option } from "commander";
 import { checkAdd } from "./setup_flags.ts";
 import { ports } from "../protocol/limits.ts";
 import { name, number, text } from "./options.ts";
+import { addInstall } from "./setup_install_command.ts";
 import { examples, type Invoke, jsonOption, quietOption } from "./shared_flags.ts";
 
 const sshPort = { min: 1, max: ports.max };
 
-/** Adds `setup add-node|update-node|list-nodes|show-node|test-node|remove-node`. */
+/** Adds `setup add-node|update-node|list-nodes|show-node|test-node|remove-node|install|uninstall`. */
 export function addSetup(root: Command, invoke: Invoke): void {
   const setup = root.command("setup").description("the other machines");
   addAdd(setup, "add-node", invoke);
@@ -20,6 +21,7 @@ export function addSetup(root: Command, invoke: Invoke): void {
   addShow(setup, invoke);
   addTest(setup, invoke);
   addRemove(setup, "setup", invoke);
+  addInstall(setup, invoke);
 }
 
 /** Adds `config set-ssh|list-nodes|remove-node`, the older names. */

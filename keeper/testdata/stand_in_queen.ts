@@ -27,6 +27,9 @@ export interface StandIn {
   openNeedsToken?: boolean;
   onTask?: Script;
   onStartWorker?: (out: StreamWriter) => Promise<void>;
+  /** What `setup install` and `setup uninstall` are answered with. */
+  onInstall?: (out: StreamWriter, node: string) => Promise<void>;
+  beehives?: AnswerOf<typeof queenRoutes.listBeehives>["nodes"];
   workers?: Workers;
 }
 
@@ -58,6 +61,8 @@ export class StandInQueen implements AsyncDisposable {
   readonly tasks: BodyOf<typeof queenRoutes.submitTask>[] = [];
   readonly canceled: string[] = [];
   readonly stopped: string[] = [];
+  /** Bodies of `setup install` and `setup uninstall`. */
+  readonly installs: unknown[] = [];
   readonly server: Server;
   /** How many tasks' streams were closed by the keeper. */
   left = 0;
@@ -101,6 +106,9 @@ export class StandInQueen implements AsyncDisposable {
         queenRoutes.startWorker,
         ({ context }) => context.stream((out) => this.behaviour.onStartWorker?.(out) ?? Promise.resolve()),
       ),
+      endpoint(queenRoutes.listBeehives, () => ({ nodes: this.behaviour.beehives ?? [] })),
+      endpoint(queenRoutes.installBeehive, ({ body, context }) => this.#install(body, context)),
+      endpoint(queenRoutes.uninstallBeehive, ({ body, context }) => this.#install(body, context)),
       endpoint(queenRoutes.shutdownWorker, ({ body }) => {
         this.stopped.push(body.worker_id);
         return { success: true as const, message: "sent" };
@@ -115,6 +123,11 @@ export class StandInQueen implements AsyncDisposable {
       await new Promise((resolve) => out.signal.addEventListener("abort", resolve));
       this.attached--;
     });
+  }
+
+  #install(body: { node_name: string }, context: Context): Response {
+    this.installs.push(body);
+    return context.stream((out) => this.behaviour.onInstall?.(out, body.node_name) ?? Promise.resolve());
   }
 
   #task(body: BodyOf<typeof queenRoutes.submitTask>, context: Context): Response {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { RbeeError } from "../../protocol/error.ts";
 import { inferenceEnd } from "../../protocol/inference.ts";
+import { installResult, uninstallResult } from "../../protocol/install.ts";
 import { progressEvent } from "../../protocol/progress.ts";
 import { hiveRoutes, hiveStatus, workerGone } from "../../protocol/hive_routes.ts";
 import { queenRoutes } from "../../protocol/queen_routes.ts";
@@ -62,6 +63,9 @@ Deno.test("every event on a stream reads its golden sample", () => {
   });
   progressEvent.parse({ stage: "loading_to_vram", layers_loaded: 12, layers_total: 32, vram_mb: 2048 });
   progressEvent.parse({ stage: "downloading", bytes_downloaded: 1048576, bytes_total: 5242880, speed_mbps: 45.2 });
+  progressEvent.parse({ stage: "sending", file: "rbee-hive", bytes_sent: 1, bytes_total: 2, speed_mbps: 45.2 });
+  assert.deepEqual(installResult.parse(events.installed), events.installed);
+  assert.deepEqual(uninstallResult.parse(events.uninstalled), events.uninstalled);
   assert.ok(!progressEvent.safeParse({ stage: "loading_to_vram", layers_loaded: "12" }).success);
 });
 

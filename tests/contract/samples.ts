@@ -180,6 +180,17 @@ export const samples: Record<string, Record<string, Sample>> = {
       ...nodeDone,
     },
     removeBeehive: { body: named, bad: [{}, { node_name: "" }], ...nodeDone },
+    installBeehive: {
+      body: { node_name: "workstation", backend: "cuda", mode: "ship", service: true },
+      bad: [{}, { ...named, backend: "rocm" }, { ...named, mode: "copy" }, { ...named, service: "yes" }, {
+        ...named,
+        path: "/",
+      }],
+    },
+    uninstallBeehive: {
+      body: { node_name: "workstation", purge: true },
+      bad: [{}, { ...named, purge: 1 }, { ...named, all: true }],
+    },
     testBeehive: { body: named, bad: [{}, { node_name: "-x" }], ...nodeDone },
     listWorkers: { answer: { workers: [{ ...worker, worker_id: worker.id, node: "local" }] } },
     workersHealth: {
@@ -259,5 +270,17 @@ export const samples: Record<string, Record<string, Sample>> = {
   },
 };
 
+const installed = {
+  node_name: "workstation",
+  version: "0.1.0",
+  platform: "linux-x64",
+  backend: "cuda",
+  files_sent: 3,
+  bytes_sent: 901_925_153,
+  files_kept: 0,
+  install_path: "/home/me/rbee",
+};
+const uninstalled = { node_name: "workstation", install_path: "/home/me/rbee", notes: ["/home/me/.rbee stays"] };
+
 /** One sample of each event on a stream: the schema's name and the value. */
-export const events = { worker, machine, end };
+export const events = { worker, machine, end, installed, uninstalled };

@@ -1,0 +1,41 @@
+/**
+ * What takes the queen several steps, followed for a person: narration, a bar, and the result.
+ *
+ * @module
+ */
+import { RbeeError } from "../protocol/error.ts";
+import type { BodyInput, Route } from "../protocol/routes.ts";
+import { callStream } from "../runtime/call.ts";
+import type { Keeper } from "./keeper.ts";
+import { type Queen, withAddress } from "./queen_probe.ts";
+import { readTask } from "./task_stream.ts";
+
+/** Calls a route that streams steps and returns its result. Throws the error that the stream carries, or why it broke. */
+export async function followSteps<R extends Route>(
+  keeper: Keeper,
+  queen: Queen,
+  { route, body }: { route: R; body: BodyInput<R> },
+): Promise<Record<string, unknown>> {
+  const { render } = keeper;
+  const cut = new AbortController();
+  const signal = AbortSignal.any([keeper.signal, cut.signal]);
+  let result: Record<string, unknown> | undefined;
+  try {
+    const stream = await callStream(queen.peer, route, { body, signal });
+    for await (const event of readTask(stream.body, { cut: (reason) => cut.abort(reason) })) {
+      if (event.type === "narration") render.note(event.narration.actor, event.narration.human);
+      else if (event.type === "result") result = event.value;
+      else if (event.type === "progress") {
+        render.progress("queen-rbee", event.progress);
+        const isSent = event.progress.stage === "sending" && event.progress.bytes_sent >= event.progress.bytes_total;
+        if (isSent) render.finishProgress(); // what is narrated next comes after it
+      }
+    }
+  } catch (error) {
+    throw withAddress(error, queen.url);
+  } finally {
+    render.endProgress();
+  }
+  if (result) return result;
+  throw new RbeeError("INVALID_RESPONSE", { message: "Cannot understand the queen's stream: it has no result" });
+}
