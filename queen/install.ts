@@ -72,7 +72,9 @@ interface RunOptions {
 /** Runs the script there and returns what it said. */
 async function run(site: InstallSite, args: readonly string[], options: RunOptions): Promise<string> {
   const { signal } = site.steps;
-  const result = await site.shell.run(scriptCommand(args), { input: await installScript(), signal, ...options });
+  const input = await installScript();
+  signal.throwIfAborted();
+  const result = await site.shell.run(scriptCommand(args), { input, signal, ...options });
   signal.throwIfAborted();
   if (result.code !== 0) throw scriptError(site.node.node_name, result);
   return result.stdout;
@@ -150,6 +152,7 @@ async function sendAll(
     const command = scriptThenFileCommand(head.length, ["--action", "receive", ...place(site.node), ...what]);
     const path = join(folder, name);
     await checkFile(path, size);
+    signal.throwIfAborted();
     const input = sending({ head, path, isPacked, onBytes: (bytes) => progress.add(name, bytes) });
     const result = await site.shell.run(command, { input, signal, timeoutMs: limits.installSendMs });
     signal.throwIfAborted();
