@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { shellLine, shq } from "./shell_words.ts";
+import { commandLine, shq } from "./shell_words.ts";
 
 /** Returns the script's text: from source it lies beside this file, in an executable beside the bundle. */
 export async function installScript(): Promise<string> {
@@ -12,7 +12,7 @@ export async function installScript(): Promise<string> {
 
 /** Returns the command that runs the script, which comes by stdin. */
 export function scriptCommand(args: readonly string[]): string {
-  return shellLine(["exec", "sh", "-s", "--", ...args]);
+  return commandLine(["exec", "sh", "-s", "--", ...args]);
 }
 
 /**
@@ -21,5 +21,5 @@ export function scriptCommand(args: readonly string[]): string {
  */
 export function scriptThenFileCommand(scriptBytes: number, args: readonly string[]): string {
   const begin = `s=$(dd bs=1 count=${scriptBytes} 2>/dev/null); eval "$s"`;
-  return `exec sh -c ${shq(begin)} install_node.sh ${shellLine(args)}`;
+  return `exec sh -c ${shq(begin)} install_node.sh ${commandLine(args)}`;
 }

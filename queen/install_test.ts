@@ -8,7 +8,7 @@ import { shippedFiles } from "../runtime/shipped.ts";
 import { CommandShell } from "../tests/support/command_shell.ts";
 import { installNode, type InstallSite, uninstallNode } from "./install.ts";
 import { sending } from "./install_sending.ts";
-import type { RemoteOptions, RemoteShell } from "./remote_shell.ts";
+import type { RemoteRunOptions, RemoteShell } from "./remote_shell.ts";
 import { namesIn, NodeFolder } from "./testdata/node_folder.ts";
 
 interface Told {
@@ -124,7 +124,7 @@ function pretending(node: NodeFolder, change: (text: string) => string): RemoteS
   const { shell } = siteOf(node);
   return {
     lines: (shell as CommandShell).lines,
-    run: async (command: string, options?: RemoteOptions) => {
+    run: async (command: string, options?: RemoteRunOptions) => {
       const result = await shell.run(command, options);
       return { ...result, stdout: change(result.stdout) };
     },

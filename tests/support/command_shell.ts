@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { RemoteOptions, RemoteResult, RemoteShell } from "../../queen/remote_shell.ts";
+import type { RemoteResult, RemoteRunOptions, RemoteShell } from "../../queen/remote_shell.ts";
 
 /** How to hand over a command line. */
 export interface CommandShellOptions {
@@ -23,7 +23,7 @@ export class CommandShell implements RemoteShell {
   }
 
   /** See `RemoteShell`. */
-  async run(command: string, options: RemoteOptions = {}): Promise<RemoteResult> {
+  async run(command: string, options: RemoteRunOptions = {}): Promise<RemoteResult> {
     options.signal?.throwIfAborted();
     this.lines.push(command);
     const [exe, ...args] = this.#options.words;
