@@ -25,7 +25,7 @@ const QUEEN: Program = {
   name: "queen-rbee",
   folder: "queen",
   // What she sends to nodes, whose shells run it.
-  assets: ["start_hive.sh", "install_node.sh"].map((name) => ({ source: `queen/${name}`, at: name })),
+  assets: ["start_hive.sh", "read_log.sh", "install_node.sh"].map((name) => ({ source: `queen/${name}`, at: name })),
   backend: "cpu",
 };
 const HIVE: Program = {

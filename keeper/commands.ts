@@ -6,6 +6,7 @@
  */
 import { Argument, Command, Option } from "commander";
 import { limits, ports } from "../protocol/limits.ts";
+import { addHive } from "./hive_command.ts";
 import { addInfer } from "./infer_command.ts";
 import { addInstall } from "./install_command.ts";
 import { name, number } from "./options.ts";
@@ -35,6 +36,7 @@ export function buildCommands(invoke: Invoke): Command {
   addInfer(root, invoke);
   addDaemon(root, invoke);
   addWorkers(root, invoke);
+  addHive(root, invoke);
   addSetup(root, invoke);
   addLogs(root, invoke);
   addDoctor(root, invoke);
@@ -81,6 +83,7 @@ function addDaemon(root: Command, invoke: Invoke): void {
 
 function addLogs(root: Command, invoke: Invoke): void {
   root.command("logs").description("what the programs wrote, also when nothing runs any more")
+    .addOption(new Option("--node <name>", "on this machine (default: the one before you)").argParser(name))
     .addOption(new Option("--worker <id>", "only this worker").argParser(name).conflicts("program"))
     .addOption(new Option("--program <name>", "only this program").choices(["queen", "hive"]))
     .option("-f, --follow", "go on until Ctrl+C")
@@ -92,7 +95,12 @@ function addLogs(root: Command, invoke: Invoke): void {
     .addOption(new Option("--json", "the lines as they stand in the files"))
     .addHelpText(
       "after",
-      examples("rbee logs", "rbee logs --follow", "rbee logs --worker worker-1a2b3c4d --lines 500", "rbee logs --json"),
+      examples(
+        "rbee logs",
+        "rbee logs --follow",
+        "rbee logs --worker worker-1a2b3c4d --lines 500",
+        "rbee logs --node gaming-pc --follow",
+      ),
     )
     .action((options) =>
       invoke({ ...options, action: async (keeper) => (await import("./logs.ts")).logs(keeper, options) })

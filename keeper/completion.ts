@@ -129,10 +129,15 @@ async function valuesOf(keeper: Keeper, path: string, name: string): Promise<str
       return ["builtin:tiny", ...Object.keys({ ...builtinAliases, ...config.models.aliases })];
     }
     const isWorker = name === "--worker" || name === "--id" || (name === "id" && path.startsWith("workers"));
-    if (name !== "--node" && !isWorker) return [];
+    const isNode = name === "--node" || (name === "--name" && /^(setup|config) (?!add-node|set-ssh)/.test(path));
+    if (!isNode && !isWorker) return [];
     const { findQueen } = await import("./queen_probe.ts");
     const queen = await findQueen(keeper);
     if (!queen) return name === "--node" ? ["local"] : [];
+    if (name === "--name") {
+      const { nodes } = await call(queen.peer, queenRoutes.listBeehives, { deadlineMs: limits.completionMs });
+      return nodes.map((node) => node.node_name);
+    }
     if (name === "--node") {
       return (await call(queen.peer, queenRoutes.nodes, { deadlineMs: limits.completionMs })).nodes.map((node) =>
         node.node_name

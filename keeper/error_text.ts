@@ -61,18 +61,20 @@ const memoryShort: Form = (error, context) => ({
   ],
 });
 
-const authentication: Form = (error, context) => ({
-  headline: "Authentication failed",
-  facts: [
-    ...(typeof error.details.address === "string" ? [`Host: ${error.details.address}`] : []),
-    error.message,
-  ],
-  advice: [
-    "Check the token in your configuration:",
-    `${indent}${context.configFile ?? "~/.config/rbee/config.toml"}`,
-    "(RBEE_QUEEN_TOKEN in the environment wins over it)",
-  ],
-});
+const authentication: Form = (error, context) => {
+  const { node, address } = error.details;
+  return {
+    headline: "Authentication failed",
+    facts: [...(typeof address === "string" ? [`Host: ${address}`] : []), error.message],
+    advice: [
+      // Between queen and hive it is another token, and her error tells where that one lies.
+      ...(typeof node === "string" ? [`Suggestion: ${error.hint}`] : []),
+      "Check the token in your configuration:",
+      `${indent}${context.configFile ?? "~/.config/rbee/config.toml"}`,
+      ...(typeof node === "string" ? [] : ["(RBEE_QUEEN_TOKEN in the environment wins over it)"]),
+    ],
+  };
+};
 
 const forms: Readonly<Record<string, Form>> = {
   VRAM_EXHAUSTED: memoryShort,
@@ -98,7 +100,7 @@ const forms: Readonly<Record<string, Form>> = {
         : error.message,
       facts: [`Worker state: ${loadingState(error)}`],
       advice: [
-        `Suggestion: Check worker logs on ${nodeOf(error, context)}: rbee logs${
+        `Suggestion: Check worker logs on ${nodeOf(error, context)}: rbee logs${nodeFlag(error)}${
           typeof error.details.worker_id === "string" ? ` --worker ${error.details.worker_id}` : ""
         }`,
       ],
@@ -109,6 +111,14 @@ const forms: Readonly<Record<string, Form>> = {
     const facts = versions.map(([program, version]) => `${program}: v${version}`);
     if (versions.length !== 2) return { headline: "Version mismatch", facts: [...facts, error.message] };
     const [older, newer] = compareVersions(versions[0][1], versions[1][1]) <= 0 ? versions : versions.toReversed();
+    const { node } = error.details;
+    if (typeof node === "string" && older[0] === "rbee-hive") {
+      return {
+        headline: "Version mismatch",
+        facts,
+        advice: [`Please bring ${node} to v${newer[1]}:`, `${indent}rbee setup install --node ${node}`],
+      };
+    }
     return {
       headline: "Version mismatch",
       facts,
@@ -123,6 +133,10 @@ const forms: Readonly<Record<string, Form>> = {
 
 const nodeOf = (error: RbeeError, context: ErrorContext) =>
   typeof error.details.node === "string" ? error.details.node : context.node ?? "local";
+
+/** The flag that leads to another machine's logs. */
+const nodeFlag = ({ details: { node } }: RbeeError) =>
+  typeof node === "string" && node !== "local" ? ` --node ${node}` : "";
 
 function named(error: RbeeError, key: string, print: (value: number) => string): string[] {
   const value = error.details[key];

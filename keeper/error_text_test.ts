@@ -77,6 +77,37 @@ Deno.test("a refused token names the host and the configuration file (S44)", () 
   assert.ok(text.includes("    /home/me/.config/rbee/config.toml"));
 });
 
+Deno.test("a hive of another version is brought to ours, or we to its, whichever is older (S13, S43)", () => {
+  const details = { "rbee-keeper": "0.2.0", "rbee-hive": "0.1.0", node: "workstation" };
+  assert.deepEqual(lines(new RbeeError("VERSION_MISMATCH", { details })), [
+    "Version mismatch (VERSION_MISMATCH)",
+    "    rbee-keeper: v0.2.0",
+    "    rbee-hive: v0.1.0",
+    "",
+    "Please bring workstation to v0.2.0:",
+    "    rbee setup install --node workstation",
+  ]);
+  const newer = lines(new RbeeError("VERSION_MISMATCH", { details: { ...details, "rbee-hive": "0.3.0" } }));
+  assert.deepEqual(newer.slice(4, 6), [
+    "Please upgrade rbee-keeper to v0.3.0, in its checkout:",
+    "    git checkout v0.3.0 && npx -y deno@2.7.11 task compile",
+  ]);
+});
+
+Deno.test("a hive that refuses its queen's token names its machine and the configuration file (S44)", () => {
+  const details = { node: "workstation", address: "workstation.home.arpa" };
+  const error = new RbeeError("INVALID_API_KEY", { message: "Cannot use the hive", details, hint: "Write the token" });
+  assert.deepEqual(lines(error, { configFile: "/home/me/.config/rbee/config.toml" }), [
+    "Authentication failed (INVALID_API_KEY)",
+    "    Host: workstation.home.arpa",
+    "    Cannot use the hive",
+    "",
+    "Suggestion: Write the token",
+    "Check the token in your configuration:",
+    "    /home/me/.config/rbee/config.toml",
+  ]);
+});
+
 Deno.test("every bad field is told when there are several", () => {
   const errors = [{ field: "top_p", message: "top_p: too big" }, { field: "seed", message: "seed: not a number" }];
   const text = lines(new RbeeError("INVALID_REQUEST", { message: "Cannot accept the request", details: { errors } }));

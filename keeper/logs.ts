@@ -1,5 +1,5 @@
 /**
- * `rbee logs`: reads the files themselves, so it works also when nothing runs any more.
+ * `rbee logs` of this machine: reads the files themselves, so it works also when nothing runs any more.
  *
  * @module
  */
@@ -13,6 +13,7 @@ import { humanLine, type LogLine, mergeLogs } from "./log_lines.ts";
 
 /** The flags of `logs`, parsed. `worker` is a name that holds no path. */
 export interface LogsOptions {
+  readonly node?: string;
   readonly worker?: string;
   readonly program?: "queen" | "hive";
   readonly follow?: boolean;
@@ -24,6 +25,10 @@ const programs: Readonly<Record<string, string>> = { queen: "queen-rbee", hive: 
 
 /** Carries out `rbee logs`. Returns 0; 130 when following was ended by Ctrl+C. */
 export async function logs(keeper: Keeper, options: LogsOptions): Promise<number> {
+  const { node } = options;
+  if (node !== undefined && node !== "local") {
+    return await (await import("./node_logs.ts")).nodeLogs(keeper, { ...options, node });
+  }
   const wanted = options.worker ?? options.program;
   const sources = logSources(keeper.paths.logs, wanted);
   if (options.worker !== undefined && sources.length === 0) {
@@ -43,12 +48,12 @@ export async function logs(keeper: Keeper, options: LogsOptions): Promise<number
   );
   const lines = mergeLogs(files, count);
   if (lines.length === 0 && !options.follow) keeper.render.note("rbee-keeper", `No log lines in ${keeper.paths.logs}`);
-  await print(keeper, lines);
+  await printLog(keeper, lines);
   if (!options.follow) return exitCodes.success;
   try {
     while (true) {
       await sleep(limits.logPollMs, keeper.signal);
-      await print(keeper, followers.read());
+      await printLog(keeper, followers.read());
     }
   } catch (error) {
     if (keeper.signal.aborted) return exitCodes.canceled;
@@ -56,7 +61,8 @@ export async function logs(keeper: Keeper, options: LogsOptions): Promise<number
   }
 }
 
-async function print(keeper: Keeper, lines: readonly LogLine[]): Promise<void> {
+/** Writes lines of a log for a person, or with --json as they stand in the file. */
+export async function printLog(keeper: Keeper, lines: readonly LogLine[]): Promise<void> {
   const now = new Date();
   const text = lines.map((line) => (keeper.render.json ? line.raw : humanLine(line, now)) + "\n").join("");
   await keeper.render.text(text);

@@ -12,6 +12,7 @@ import { removeLeftovers } from "../runtime/leftovers.ts";
 import type { Paths } from "../runtime/paths.ts";
 import { type Daemon, within } from "../runtime/process.ts";
 import type { Keeper } from "./keeper.ts";
+import { isHiveEnd, showNarration } from "./narration.ts";
 import { findQueen, type Queen, withAddress } from "./queen_probe.ts";
 import { endDaemon, findOrStartQueen } from "./queen_start.ts";
 
@@ -24,10 +25,10 @@ export class QueenSession implements AsyncDisposable {
   /** Resolves when an ephemeral queen knows of us, at once for others. Rejects with the reason. */
   readonly attached: Promise<void>;
 
-  readonly #paths: Paths;
+  readonly #keeper: Keeper;
 
-  constructor(paths: Paths, queen: Queen, daemon?: Daemon) {
-    this.#paths = paths;
+  constructor(keeper: Keeper, queen: Queen, daemon?: Daemon) {
+    this.#keeper = keeper;
     this.queen = queen;
     this.#daemon = daemon;
     this.attached = queen.mode === "ephemeral" ? this.#hold() : Promise.resolve();
@@ -42,22 +43,23 @@ export class QueenSession implements AsyncDisposable {
 
   /** Lets go of the queen; whoever started her also ends her, unless other keepers hold her. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const ends = this.#daemon !== undefined && this.queen.mode === "ephemeral" && !(await this.#othersAttached());
+    const isOurs = this.#daemon !== undefined && this.queen.mode === "ephemeral";
+    const { attached, hives } = isOurs ? await this.#inUse() : { attached: 0, hives: [] };
+    const ends = isOurs && attached <= (this.#isAttached ? 1 : 0);
+    // With several machines this takes a moment, and a person wants to see which one it is.
+    const told = ends && hives.length > 1 ? await showNarration(this.#keeper, this.queen.peer, isHiveEnd) : undefined;
     this.#attach.abort(new RbeeError("REQUEST_CANCELED"));
     if (!ends) return;
     await endDaemon(this.#daemon!);
-    await tidyUp(this.#paths, this.#daemon!);
+    await told?.[Symbol.asyncDispose]();
+    await tidyUp(this.#keeper.paths, this.#daemon!);
   }
 
-  async #othersAttached(): Promise<boolean> {
+  async #inUse(): Promise<{ attached: number; hives: readonly string[] }> {
     try {
-      const { attached } = await call(this.queen.peer, queenRoutes.info, {
-        deadlineMs: limits.queenProbeMs,
-        attempts: 1,
-      });
-      return attached > (this.#isAttached ? 1 : 0);
+      return await call(this.queen.peer, queenRoutes.info, { deadlineMs: limits.queenProbeMs, attempts: 1 });
     } catch {
-      return false; // she does not answer: nobody else can be using her
+      return { attached: 0, hives: [] }; // she does not answer: nobody else can be using her
     }
   }
 }
@@ -82,13 +84,17 @@ async function drain(body: ReadableStream<Uint8Array>): Promise<void> {
 
 /**
  * Runs `use` with a queen, started when none is there. A queen of another keeper that ends just then is replaced by a
- * new one, as long as `use` says by `RetryElsewhere` that nothing was lost by it.
+ * new one, as long as `use` says by `RetryElsewhere` that nothing was lost by it. With `idle` she starts no hive.
  */
-export async function withQueen<T>(keeper: Keeper, use: (session: QueenSession) => Promise<T>): Promise<T> {
+export async function withQueen<T>(
+  keeper: Keeper,
+  use: (session: QueenSession) => Promise<T>,
+  { idle = false }: { idle?: boolean } = {},
+): Promise<T> {
   for (let attempt = 1;; attempt++) {
-    const { queen, daemon } = await findOrStartQueen(keeper, { mode: "ephemeral" });
+    const { queen, daemon } = await findOrStartQueen(keeper, { mode: "ephemeral", idle });
     try {
-      await using session = new QueenSession(keeper.paths, queen, daemon);
+      await using session = new QueenSession(keeper, queen, daemon);
       return await use(session);
     } catch (thrown) {
       if (!(thrown instanceof RetryElsewhere)) throw withAddress(thrown, queen.url);

@@ -28,6 +28,8 @@ export interface Started {
 export interface Wish {
   readonly mode: "ephemeral" | "persistent";
   readonly port?: number;
+  /** She has no hive ready before one is needed. */
+  readonly idle?: boolean;
 }
 
 /** Returns the running queen, or a new one. Throws `QUEEN_START_FAILED`, `HOME_NOT_WRITABLE` and what `findQueen` throws. */
@@ -125,7 +127,8 @@ async function startQueen(keeper: Keeper, wish: Wish & { home: string }): Promis
 
 function daemonArgs(wish: Wish): string[] {
   const port = wish.port === undefined ? [] : ["--port", String(wish.port)];
-  return ["daemon", ...(wish.mode === "ephemeral" ? ["--ephemeral"] : []), "--detached", ...port];
+  const idle = wish.idle ? ["--idle"] : [];
+  return ["daemon", ...(wish.mode === "ephemeral" ? ["--ephemeral"] : []), ...idle, "--detached", ...port];
 }
 
 /** Returns where a queen writes before her own log is open. */

@@ -9,6 +9,7 @@ import { call } from "../runtime/call.ts";
 import { durationText } from "./duration.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
 import { warnMovedAside } from "./moved_aside.ts";
+import { gigabytes, hiveText, noQueen, stateText } from "./node_text.ts";
 import { findQueen, type Queen } from "./queen_probe.ts";
 import { tableLines } from "./table.ts";
 import { workerLines } from "./workers.ts";
@@ -19,7 +20,7 @@ export async function status(keeper: Keeper): Promise<number> {
   const queen = await findQueen(keeper);
   if (!queen) {
     if (render.json) await render.value({ queen: null, nodes: [], workers: [] });
-    else await render.line("No queen is running. `rbee infer` starts one for itself; `rbee up` starts one that stays.");
+    else await render.line(noQueen);
     return exitCodes.success;
   }
   warnMovedAside(keeper, queen);
@@ -55,16 +56,16 @@ type NodeRow = AnswerOf<typeof queenRoutes.nodes>["nodes"][number];
 
 function nodeLines(nodes: readonly NodeRow[]): string[] {
   if (nodes.length === 0) return ["No nodes: [queen] use_local is false."];
-  const gigabytes = (bytes: number) => `${(bytes / 1024 ** 3).toFixed(1)} GB`;
   return tableLines(
-    ["NODE", "STATUS", "WORKERS", "MEMORY FREE", "DEVICES", "HIVE"],
+    ["NODE", "STATUS", "VERSION", "WORKERS", "MEMORY FREE", "DEVICES", "HIVE"],
     nodes.map((node) => [
       node.node_name,
-      node.status,
+      stateText(node.hive_status),
+      node.hive_version ?? "-",
       String(node.workers),
       node.machine ? gigabytes(node.machine.memory_available_bytes) : "-",
       node.machine ? ["cpu", ...node.machine.gpus.map((gpu) => `${gpu.backend}:${gpu.index}`)].join(" ") : "-",
-      node.hive_url ?? node.last_error ?? "-",
+      hiveText(node),
     ]),
   );
 }

@@ -11,6 +11,7 @@ import { endProcess, isAlive, runsProgram } from "../runtime/other_process.ts";
 import { join } from "../runtime/path.ts";
 import { readRunning, type Running } from "../runtime/running.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
+import { isHiveEnd, showNarration } from "./narration.ts";
 import type { Queen } from "./queen_probe.ts";
 import { queenPeer, queenToken } from "./queen_probe.ts";
 import { findOrStartQueen } from "./queen_start.ts";
@@ -58,11 +59,20 @@ export async function down(keeper: Keeper): Promise<number> {
     else await render.line("No queen is running.");
     return exitCodes.success;
   }
-  await askToEnd(keeper, running);
-  await untilGone(keeper, running);
+  {
+    await using _told = await tellEnd(keeper, running);
+    await askToEnd(keeper, running);
+    await untilGone(keeper, running);
+  }
   if (render.json) await render.value({ stopped: true, queen: { url: running.url, pid: running.pid } });
   else await render.line("✓ The queen, her hive and their workers have ended");
   return exitCodes.success;
+}
+
+/** Shows which hives have ended. A queen that cannot be asked ends without these lines. */
+async function tellEnd(keeper: Keeper, running: Running): Promise<AsyncDisposable> {
+  const { token } = await queenToken(keeper).catch(() => ({ token: undefined }));
+  return await showNarration(keeper, queenPeer(running.url, token), isHiveEnd);
 }
 
 /** By HTTP; by a signal where that is not possible: another version, a queen that is stuck, a token that is lost. */

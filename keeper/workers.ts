@@ -11,6 +11,7 @@ import { call, callStream } from "../runtime/call.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
 import { runningQueen } from "./queen_process.ts";
 import { findQueen, withAddress } from "./queen_probe.ts";
+import { silentLines } from "./node_text.ts";
 import { tableLines } from "./table.ts";
 import { readTask } from "./task_stream.ts";
 
@@ -45,31 +46,36 @@ function stateText(worker: Worker): string {
 export async function listWorkers(keeper: Keeper): Promise<number> {
   const { render } = keeper;
   const queen = await findQueen(keeper);
-  const { workers } = queen
+  const { workers, nodes } = queen
     ? await call(queen.peer, queenRoutes.listWorkers, { signal: keeper.signal })
-    : { workers: [] };
-  if (render.json) await render.value({ workers });
-  else await render.line(workers.length > 0 ? workerLines(workers).join("\n") : nobody);
+    : { workers: [], nodes: [] };
+  if (render.json) await render.value({ workers, nodes });
+  else {
+    const lines = workers.length > 0 ? workerLines(workers) : [nobody];
+    await render.line([...lines, ...silentLines(nodes)].join("\n"));
+  }
   return exitCodes.success;
 }
 
-/** Carries out `rbee workers health`. Returns 0 when every worker answers, else 1. */
+/** Carries out `rbee workers health`. Returns 0 when every worker answers; 1 when not, or when the named machine does not. */
 export async function workersHealth(keeper: Keeper, options: { node?: string }): Promise<number> {
   const { render } = keeper;
   keeper.aboutNode(options.node);
   const queen = await findQueen(keeper);
   const answer = queen
     ? await call(queen.peer, queenRoutes.workersHealth, { query: { node: options.node }, signal: keeper.signal })
-    : { status: "ok" as const, workers: [] };
+    : { status: "ok" as const, workers: [], nodes: [] };
   if (render.json) await render.value(answer);
-  else if (answer.workers.length === 0) await render.line(nobody);
   else {
+    const silent = silentLines(answer.nodes);
+    if (answer.workers.length === 0 && (silent.length === 0 || options.node === undefined)) await render.line(nobody);
     for (const worker of answer.workers) {
       const mark = worker.failed_health_checks === 0 && worker.state !== "unhealthy" ? "✓" : "✗";
       const failed = worker.failed_health_checks > 0 ? `, ${worker.failed_health_checks} checks failed` : "";
       const ready = worker.ready ? "ready" : "not ready";
       await render.line(`${mark} ${worker.worker_id} on ${worker.node}: ${worker.state}, ${ready}${failed}`);
     }
+    for (const line of silent) await render.line(line);
   }
   return answer.status === "ok" ? exitCodes.success : exitCodes.failure;
 }

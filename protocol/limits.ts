@@ -78,6 +78,8 @@ export const limits = Object.freeze({
   /** How long a connection that broke may take to say so, when a command over it has failed. */
   sshGoneMs: 500,
   sshCloseMs: 2_000,
+  /** What rc files of a node may print before a command's own first line. */
+  sshNoiseBytesMax: 64 * 1024,
   /** Any command on a node that is no installation. */
   remoteCommandMs: 60_000,
   /** A unix socket's path has at most 108 bytes, and ssh appends 17 of its own while it makes the control socket. */
@@ -181,6 +183,10 @@ export const limits = Object.freeze({
   queenAttemptsMax: 3,
   /** A task's stream has a keep-alive comment every 10 s: without any byte for this long the queen is gone or stuck. */
   streamSilenceMs: 45_000,
+  /** A line of a log that is longer is shown in pieces. */
+  logRestCharsMax: 1024 * 1024,
+  /** How long a keeper waits for a queen's last words about hives. */
+  narrationEndMs: 100,
   /** When to tell a person that standard input is being waited for. */
   stdinNoticeMs: 1_000,
   logPollMs: 200,

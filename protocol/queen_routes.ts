@@ -10,13 +10,58 @@ import { limits } from "./limits.ts";
 import { beehiveChange, machine, newNode, node, nodeName, registeredNode } from "./node.ts";
 import { route } from "./routes.ts";
 import { startWorker, submitTask, taskAccepted } from "./task.ts";
-import { shutdownAccepted, workerRecord } from "./worker.ts";
+import { shutdownAccepted, workerId, workerRecord } from "./worker.ts";
 
 const daemonHealth = z.object({ status: z.literal("ok"), version: z.string() });
 const done = z.object({ success: z.literal(true), message: z.string() });
 const nodeAnswer = done.extend({ node_name: z.string() });
 const namedNode = z.strictObject({ node_name: nodeName });
+/** How it stands with a node's hive; `error` says why it is `unreachable`. */
+const nodeState = z.object({
+  node: z.string(),
+  status: z.enum(["connected", "starting", "not-connected", "unreachable"]),
+  error: z.string().nullable(),
+});
+const listedNode = node.extend({
+  machine: machine.nullable(),
+  /** Only of a hive that is reached without SSH. */
+  hive_url: z.string().nullable(),
+  /** These four are null when no hive is connected; `leased`: it ends with its queen. */
+  hive_version: z.string().nullable(),
+  hive_pid: z.number().int().nullable(),
+  leased: z.boolean().nullable(),
+  hive_status: nodeState.shape.status,
+  ssh_host: z.string().nullable(),
+  ssh_user: z.string().nullable(),
+  workers: z.number(),
+});
 const listedWorker = workerRecord.extend({ worker_id: z.string(), node: z.string() });
+
+const hiveOf = z.strictObject({ node: nodeName });
+const logQuery = z.object({
+  node: nodeName,
+  /** Absent: the hive's own log. */
+  worker: workerId.optional(),
+  lines: z.coerce.number().int().min(0).max(limits.logLinesMax).default(limits.logLinesDefault),
+  follow: z.stringbool().default(false),
+});
+
+/** Schema of what `hives/start`, `stop` and `restart` end with. */
+export const hiveChange = z.object({
+  node: z.string(),
+  /** `running`: it was connected before; `found`: somebody else had started it; `none`: there was nothing to stop. */
+  result: z.enum(["running", "found", "started", "restarted", "stopped", "killed", "none"]),
+  hive_version: z.string().optional(),
+  hive_port: z.number().int().optional(),
+  hive_pid: z.number().int().optional(),
+  leased: z.boolean().optional(),
+});
+
+/** How a hive was started or stopped. */
+export type HiveChange = z.infer<typeof hiveChange>;
+
+/** How it stands with a node's hive. */
+export type NodeState = z.infer<typeof nodeState>;
 
 /** The queen's endpoints. */
 export const queenRoutes = Object.freeze({
@@ -39,6 +84,8 @@ export const queenRoutes = Object.freeze({
       home_id: z.string(),
       /** Where a damaged registry was moved when this queen started. */
       moved_aside: z.string().optional(),
+      /** Nodes whose hives end with her. */
+      hives: z.array(z.string()).default([]),
     }),
   }),
   attach: route({ method: "GET", path: "/v2/attach", access: "token", stream: true }),
@@ -56,12 +103,16 @@ export const queenRoutes = Object.freeze({
     method: "GET",
     path: "/v2/nodes",
     access: "open",
-    answer: z.object({
-      nodes: z.array(
-        node.extend({ machine: machine.nullable(), hive_url: z.string().nullable(), workers: z.number() }),
-      ),
-    }),
+    answer: z.object({ nodes: z.array(listedNode) }),
   }),
+  /** These three: narration, then one JSON event (`hiveChange`), then the end mark. */
+  startHive: route({ method: "POST", path: "/v2/hives/start", access: "token", body: hiveOf, stream: true }),
+  stopHive: route({ method: "POST", path: "/v2/hives/stop", access: "token", body: hiveOf, stream: true }),
+  restartHive: route({ method: "POST", path: "/v2/hives/restart", access: "token", body: hiveOf, stream: true }),
+  /** A log of a node as it stands there, also when its hive does not run. */
+  logs: route({ method: "GET", path: "/v2/logs", access: "token", query: logQuery, stream: true }),
+  /** Everything that the queen tells from now on, until she ends. */
+  narration: route({ method: "GET", path: "/v2/narration", access: "token", stream: true }),
   /** Tests the login first; the row is durable before the answer goes out. */
   addBeehive: route({
     method: "POST",
@@ -118,7 +169,7 @@ export const queenRoutes = Object.freeze({
     method: "GET",
     path: "/v2/workers/list",
     access: "open",
-    answer: z.object({ workers: z.array(listedWorker) }),
+    answer: z.object({ workers: z.array(listedWorker), nodes: z.array(nodeState) }),
   }),
   workersHealth: route({
     method: "GET",
@@ -136,6 +187,7 @@ export const queenRoutes = Object.freeze({
           failed_health_checks: z.number(),
         }),
       ),
+      nodes: z.array(nodeState),
     }),
   }),
   startWorker: route({

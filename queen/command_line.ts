@@ -14,6 +14,8 @@ export interface DaemonFlags {
   readonly config?: string;
   /** Started by a keeper for itself: ends with the last one, and takes free ports when the usual ones are taken. */
   readonly ephemeral: boolean;
+  /** Has no hive ready: for commands that need none. */
+  readonly idle: boolean;
   /** Writes its log to the file alone. */
   readonly detached: boolean;
 }
@@ -43,6 +45,7 @@ export function queenCommandLine(
     .option("--listen <address>", "the address to listen on (default: 127.0.0.1)", notEmpty)
     .option("-c, --config <file>", "the configuration file to use", notEmpty)
     .addOption(new Option("--ephemeral", "end with the last keeper").default(false).hideHelp())
+    .addOption(new Option("--idle", "start no hive before it is needed").default(false).hideHelp())
     .addOption(new Option("--detached", "write the log to its file alone").default(false).hideHelp())
     .addHelpText("after", examples)
     .allowExcessArguments(false)

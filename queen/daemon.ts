@@ -23,6 +23,7 @@ import type { DaemonFlags } from "./command_line.ts";
 import { Effects } from "./effects.ts";
 import { checkHiveRunnable } from "./hive_program.ts";
 import type { HiveAccess } from "./hive_access.ts";
+import { HiveNews } from "./hive_news.ts";
 import type { LeaseHolder } from "./hive_probe.ts";
 import { LocalHive } from "./local_hive.ts";
 import { type NodeRegistry, openRegistry } from "./nodes.ts";
@@ -135,7 +136,9 @@ function assemble(ground: Ground, token: { value: string; isConfigured: boolean 
   const dispatch = (event: SchedulerEvent) => {
     effects.dispatch(event);
     notes.take(event);
+    news.take(event);
   };
+  const news = new HiveNews();
   const notes = new RegistryNotes({ registry, log, hiveUrl: (node) => hives.get(node)?.peer?.base });
   const holder = holderOf(ground, token.value);
   const { binary_path: binaryPath, connect_timeout_s } = config.remote;
@@ -146,7 +149,8 @@ function assemble(ground: Ground, token: { value: string; isConfigured: boolean 
   if (local.length > 0) hives.addLocal(localHive(ground, holder));
   addRegistered(hives, ground);
   // One that ends with a command starts the hives that this command needs; one that stays has the pool ready.
-  for (const node of flags.ephemeral ? local : hives.names()) dispatch({ type: "hiveWanted", node });
+  const wanted = flags.idle ? [] : flags.ephemeral ? local : hives.names();
+  for (const node of wanted) dispatch({ type: "hiveWanted", node });
   program.defer(() => hives.endAll());
   const attach = new Attach(
     flags.ephemeral ? { onEmpty: () => program.end(new Error("no keeper is attached any more")) } : {},
@@ -160,6 +164,7 @@ function assemble(ground: Ground, token: { value: string; isConfigured: boolean 
     attach,
     registry,
     hives,
+    news,
     shutDown: () => program.end(new Error("asked by request")),
     drainMs: config.queen.drain_s * 1_000,
   };
@@ -208,7 +213,7 @@ function localHive({ flags, paths, home, config, log }: Ground, holder: LeaseHol
 
 /** Nothing new; who runs may finish for a while; then the rest ends, our hive with its workers, and the server. */
 async function takeApart({ parts, server }: Queen, log: Log, reason: unknown): Promise<void> {
-  const { effects, scheduler, attach, hives } = parts;
+  const { effects, scheduler, attach, hives, news } = parts;
   log.info("shutting down", { why: reason instanceof Error ? reason.message : String(reason) });
   attach[Symbol.dispose]();
   const error = new RbeeError("SHUTTING_DOWN", { message: "Cannot go on: the queen is shutting down" });
@@ -217,9 +222,13 @@ async function takeApart({ parts, server }: Queen, log: Log, reason: unknown): P
     await sleep(limits.queenPollMs);
   }
   effects.dispatch({ type: "endAll", error });
-  const told = (node: string, { gone, all }: { gone: number; all: number }) =>
+  const told = (node: string, { gone, all }: { gone: number; all: number }) => {
     log.info(`hive ended ${gone}/${all}`, { node });
-  await Promise.all([hives.endAll(told), server.stop(limits.queenLastWordsMs)]);
+    const human = `🛑 Hive on ${node} has ended (${gone}/${all})`;
+    news.tell(node, { actor: "queen-rbee", action: "hive-end", target: node, human });
+  };
+  const hivesGone = hives.endAll(told).then(() => news.close());
+  await Promise.all([hivesGone, server.stop(limits.queenLastWordsMs, hivesGone)]);
   effects.stop();
   log.info("ended");
 }

@@ -1,16 +1,17 @@
 /**
  * The hive of a node with transport `direct`: an operator started it there, and it is called at its own address. It is
- * never started or ended from here.
+ * never started from here, and ended only when a person says so.
  *
  * @module
  */
 import { RbeeError, toRbeeError } from "../protocol/error.ts";
+import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { limits, ports } from "../protocol/limits.ts";
 import type { DirectNode } from "../protocol/node.ts";
-import { type Peer, tcpAnswers } from "../runtime/call.ts";
+import { call, type Peer, sleep, tcpAnswers } from "../runtime/call.ts";
 import { type DirectHive, openDirectHive, placeOf, testDirectHive } from "./direct_hive.ts";
-import type { HiveAccess, OpenHive } from "./hive_access.ts";
-import { type LeaseHolder, renewLease } from "./hive_probe.ts";
+import type { HiveAccess, OpenHive, StopResult } from "./hive_access.ts";
+import { hiveVersion, type LeaseHolder, renewLease } from "./hive_probe.ts";
 
 /** The way to it. */
 export class DirectAccess implements HiveAccess {
@@ -39,7 +40,20 @@ export class DirectAccess implements HiveAccess {
       throw toRbeeError(error);
     }
     this.#hive = hive;
-    return { peer: hive.peer, isOurs: false, isRemote: true, gone: new Promise(() => {}) };
+    return { peer: hive.peer, isOurs: false, wasRunning: true, isRemote: true, gone: new Promise(() => {}) };
+  }
+
+  /** See `HiveAccess`: by request, there is no other way to it. */
+  async stop(): Promise<StopResult> {
+    const { signal } = this.#ending;
+    using hive = openDirectHive(this.#row);
+    await testDirectHive(this.#row, signal);
+    await call(hive.peer, hiveRoutes.shutdown, { deadlineMs: limits.shutdownAckMs, attempts: 1, signal });
+    for (const end = performance.now() + limits.everythingGoneMs; performance.now() < end;) {
+      if (await hiveVersion(hive.peer).catch(() => undefined) === undefined) return "stopped";
+      await sleep(limits.hivePollMs * 10, signal);
+    }
+    throw new RbeeError("TIMEOUT", { message: `Cannot end the hive at ${hive.place}: it still answers` });
   }
 
   /** See `HiveAccess`. */

@@ -129,7 +129,20 @@ export class Fleet {
   /** A hive could not be had (`failed`), or is gone; with it whatever was on its way there. */
   onHiveGone(node: string, error: RbeeError, how: "failed" | "lost" | "unreachable"): void {
     this.#hives.gone(node, error);
-    const verdict = afterHiveGone(error, how !== "failed");
+    this.#dropNode(node, error, { verdict: afterHiveGone(error, how !== "failed"), how });
+  }
+
+  /** A hive was ended on purpose. */
+  onHiveReleased(node: string, error: RbeeError): void {
+    this.#hives.released(node);
+    this.#dropNode(node, error, { verdict: { then: "fail", error, suspect: false }, how: "lost" });
+  }
+
+  #dropNode(
+    node: string,
+    error: RbeeError,
+    { verdict, how }: { verdict: Verdict; how: "failed" | "lost" | "unreachable" },
+  ): void {
     const hasOthers = this.#hives.views().length > 1;
     for (const spawn of this.#spawns.on(node)) {
       // Whoever named no machine may as well get another one.
@@ -285,7 +298,7 @@ function loadingTimeout(worker: KnownWorker, loadMs: number): RbeeError {
       worker_id: worker.id,
       node: worker.node,
     },
-    hint: `Check the worker's log on ${worker.node}: rbee logs --worker ${worker.id}`,
+    hint: `Check the worker's log on ${worker.node}: rbee logs --node ${worker.node} --worker ${worker.id}`,
   });
 }
 

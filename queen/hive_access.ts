@@ -14,6 +14,10 @@ export interface OpenHive {
   readonly isOurs: boolean;
   /** Whether it is on another machine: when the way to it is gone, so is the way to its workers. */
   readonly isRemote: boolean;
+  /** Whether it ran before we came. */
+  readonly wasRunning: boolean;
+  /** Its process on its machine; undefined when nobody tells. */
+  readonly pid?: number;
   /** Resolves when the way to it is gone, sooner than its silence would tell. */
   readonly gone: Promise<RbeeError>;
 }
@@ -27,6 +31,8 @@ export interface HiveEnd {
   /** Resolves when its events have ended. */
   readonly over: Promise<void>;
 }
+/** How a hive was ended; `killed`: it did not end by itself in time. */
+export type StopResult = "stopped" | "killed" | "none";
 
 /** The way to one node's hive. */
 export interface HiveAccess {
@@ -35,6 +41,11 @@ export interface HiveAccess {
    * Throws why it cannot be had: `HIVE_START_FAILED`, `HIVE_LEASED`, `VERSION_MISMATCH`, `CONNECTION_TIMEOUT`, …
    */
   open(say: (human: string) => void): Promise<OpenHive>;
+  /**
+   * Ends a hive that is not open, whoever started it, and returns whether there was one. Resolves when it is gone.
+   * `say` as for `open`. Throws why that is not possible.
+   */
+  stop(say: (human: string) => void): Promise<StopResult>;
   /** Returns a worker of the open hive as a peer. Throws `CONNECTION_LOST`. */
   workerPeer(id: string, url: string): Promise<Peer>;
   /** Notes that a worker is gone: whatever leads to it can be closed. */

@@ -10,7 +10,8 @@ import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { call, type Peer } from "../runtime/call.ts";
 import type { Log } from "../runtime/log.ts";
 import { within } from "../runtime/process.ts";
-import type { HiveAccess, OpenHive } from "./hive_access.ts";
+import { VERSION } from "../runtime/version.ts";
+import type { HiveAccess, OpenHive, StopResult } from "./hive_access.ts";
 import { followHive } from "./hive_events.ts";
 import { hiveVersion, type LeaseHolder, renewLease } from "./hive_probe.ts";
 import type { SchedulerEvent } from "./scheduler_messages.ts";
@@ -22,6 +23,17 @@ export interface HiveControlOptions {
   readonly holder: LeaseHolder;
   readonly log: Log;
   readonly onEvent: (event: SchedulerEvent) => void;
+}
+
+/** What a connected hive is. */
+export interface HiveFacts {
+  readonly version: string;
+  readonly pid?: number;
+  readonly port: number;
+  /** Whether it ends with us. */
+  readonly leased: boolean;
+  /** Whether it ran before we came. */
+  readonly wasRunning: boolean;
 }
 
 interface Connection {
@@ -38,6 +50,10 @@ export class HiveControl {
   readonly #options: HiveControlOptions;
   #connection?: Connection;
   #isEnding = false;
+  /** While it is being ended on purpose. */
+  #isStopping = false;
+  /** A start and a stop at once would hinder each other: each waits for the one before. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: HiveControlOptions) {
     this.#options = options;
@@ -53,6 +69,14 @@ export class HiveControl {
     return this.#connection?.hive.isOurs ?? false;
   }
 
+  /** What the hive that answers is; undefined while none does. Its version is ours, else it would not be used. */
+  get facts(): HiveFacts | undefined {
+    const hive = this.#connection?.hive;
+    if (!hive) return undefined;
+    const { pid, wasRunning, isOurs } = hive;
+    return { pid, wasRunning, leased: isOurs, version: VERSION, port: Number(new URL(hive.peer.base).port) };
+  }
+
   /** Returns a worker of this hive as a peer. Throws `CONNECTION_LOST`. */
   workerPeer(id: string, url: string): Promise<Peer> {
     return this.#options.access.workerPeer(id, url);
@@ -64,8 +88,19 @@ export class HiveControl {
   }
 
   /** Connects to the running hive, or starts one. Tells the scheduler how that went; never rejects. */
-  async ensure(): Promise<void> {
+  ensure(): Promise<void> {
+    return this.#inTurn(() => this.#ensure());
+  }
+
+  #inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(act);
+    this.#turn = mine.catch(() => {}); // told to whoever asked for it
+    return mine;
+  }
+
+  async #ensure(): Promise<void> {
     const { node, access, onEvent, log } = this.#options;
+    if (this.#isEnding) return;
     try {
       await this.#connect(await access.open((human) => this.#say(human)));
     } catch (thrown) {
@@ -104,7 +139,7 @@ export class HiveControl {
       this.#connection = undefined;
       clearInterval(renewal);
       cut.abort(error);
-      if (this.#isEnding) return;
+      if (this.#isEnding || this.#isStopping) return;
       log.warn("hive lost", { node, error: error.message });
       onEvent({ type: "hiveLost", node, error, unreachable });
     };
@@ -147,12 +182,39 @@ export class HiveControl {
     if (this.#connection) await within(this.#connection.over, limits.everythingGoneMs);
   }
 
-  /** Asks the hive to end, whoever started it. Resolves when it is gone. Throws when it does not answer. */
-  async stopHive(): Promise<void> {
+  /**
+   * Ends the hive, whoever started it: by request when it is connected, else by whatever its access has. Resolves when
+   * it is gone, and the scheduler knows that it is not to come back by itself. Throws why it cannot be ended.
+   */
+  stopHive(): Promise<StopResult> {
+    return this.#inTurn(async () => {
+      const { node, onEvent, log } = this.#options;
+      this.#isStopping = true;
+      try {
+        const how = await this.#stop();
+        const error = new RbeeError("NODE_UNREACHABLE", {
+          message: `Cannot go on: the hive on ${node} was stopped`,
+          details: { node },
+          hint: `Start it again: rbee hive start --node ${node}`,
+        });
+        this.#connection?.lose(error);
+        log.info("hive stopped", { node, how });
+        onEvent({ type: "hiveReleased", node, error });
+        return how;
+      } finally {
+        this.#isStopping = false;
+      }
+    });
+  }
+
+  async #stop(): Promise<StopResult> {
+    const { access } = this.#options;
     const connection = this.#connection;
-    if (!connection) return;
-    await call(connection.hive.peer, hiveRoutes.shutdown, { deadlineMs: limits.shutdownAckMs, attempts: 1 });
-    await this.untilGone();
+    const isAsked = connection !== undefined && await this.#ask(connection.hive.peer);
+    // What does not take the request, or does not finish, is ended from its machine.
+    if (isAsked && await within(connection.over, limits.everythingGoneMs)) return "stopped";
+    const how = await access.stop((human) => this.#say(human));
+    return how === "none" && connection ? "stopped" : how;
   }
 
   /** Ends the hive if it is ours: asked first, then by whatever its access has. An adopted one is left as it is. */

@@ -103,6 +103,14 @@ export class Hives {
     this.#out.setTimer(`hive:${node}`, Math.round(limits.hiveReconnectMs[step] * (1 + 0.25 * this.#random())));
   }
 
+  /** Notes that a hive was ended on purpose: it is down until somebody wants it. */
+  released(node: string): void {
+    const hive = this.#hives.get(node);
+    if (!hive) return;
+    Object.assign(hive, { hive: "down", error: undefined, failures: 0 });
+    this.#out.clearTimer(`hive:${node}`);
+  }
+
   /** The timer of a node: either its start took too long (returns the error), or it is time to try again. */
   timerFired(node: string): RbeeError | undefined {
     const hive = this.#hives.get(node);

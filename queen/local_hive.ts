@@ -3,19 +3,20 @@
  *
  * @module
  */
-import { RbeeError } from "../protocol/error.ts";
+import { RbeeError, toRbeeError } from "../protocol/error.ts";
+import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { limits } from "../protocol/limits.ts";
 import { localNodeName } from "../protocol/node.ts";
 import { workerKey } from "../runtime/auth.ts";
-import { type Peer, sleep } from "../runtime/call.ts";
+import { call, type Peer, sleep } from "../runtime/call.ts";
 import { programCommand } from "../runtime/executables.ts";
 import type { Log } from "../runtime/log.ts";
 import { runsProgram } from "../runtime/other_process.ts";
 import { type Child, type Ended, startChild, within } from "../runtime/process.ts";
-import { readRunning } from "../runtime/running.ts";
+import { readRunning, type Running } from "../runtime/running.ts";
 import { clientOfOwnHive } from "../runtime/trust.ts";
 import { VERSION } from "../runtime/version.ts";
-import type { HiveAccess, HiveEnd, OpenHive } from "./hive_access.ts";
+import type { HiveAccess, HiveEnd, OpenHive, StopResult } from "./hive_access.ts";
 import { hiveVersion, type LeaseHolder, renewLease, versionMismatch } from "./hive_probe.ts";
 import { startFailure } from "./hive_start_failure.ts";
 
@@ -52,10 +53,43 @@ export class LocalHive implements HiveAccess {
 
   /** See `HiveAccess`. */
   async open(): Promise<OpenHive> {
-    const peer = await this.#adopt() ?? await this.#start();
+    const adopted = await this.#adopt();
+    const { peer, pid } = adopted ?? await this.#start();
     const message = `Cannot go on: the hive on ${localNodeName} died`;
     const gone = this.#child?.ended.then(() => new RbeeError("CONNECTION_LOST", { message }));
-    return { peer, isOurs: this.#child !== undefined, isRemote: false, gone: gone ?? never() };
+    const isOurs = this.#child !== undefined;
+    return { peer, pid, wasRunning: adopted !== undefined, isOurs, isRemote: false, gone: gone ?? never() };
+  }
+
+  /** See `HiveAccess`. */
+  async stop(): Promise<StopResult> {
+    const child = this.#child;
+    if (child) return (await child.stop()).cause === "killed" ? "killed" : "stopped";
+    const running = this.#running();
+    if (!running) return "none";
+    const peer = this.#peerAt(running.url);
+    if (await hiveVersion(peer).catch(() => undefined) === undefined) return "none"; // nobody, or no hive of ours
+    try {
+      await call(peer, hiveRoutes.shutdown, { deadlineMs: limits.shutdownAckMs, attempts: 1 });
+    } catch (cause) {
+      const { code, message } = toRbeeError(cause);
+      throw new RbeeError(code, { message, hint: `End it by hand: kill ${running.pid}`, cause });
+    }
+    for (const end = performance.now() + limits.everythingGoneMs; performance.now() < end;) {
+      if (await hiveVersion(peer).catch(() => undefined) === undefined) return "stopped";
+      await sleep(limits.hivePollMs);
+    }
+    throw new RbeeError("TIMEOUT", {
+      message: `Cannot end the hive on ${localNodeName}: it still answers`,
+      hint: `End it by force: kill -9 ${running.pid} (its workers end with it)`,
+    });
+  }
+
+  /** Returns what hive.json says, unless its process is something else by now: the file outlives a killed hive. */
+  #running(): Running | undefined {
+    const running = readRunning(this.#options.hiveFile);
+    const { isHive = (pid: number) => runsProgram(pid, "rbee-hive") } = this.#options;
+    return running && isHive(running.pid) !== false ? running : undefined;
   }
 
   /** See `HiveAccess`: its key is derived from the hive's token. */
@@ -85,12 +119,10 @@ export class LocalHive implements HiveAccess {
   }
 
   /** Returns the hive that hive.json names, if it answers and is ours to use; throws when another queen has it. */
-  async #adopt(): Promise<Peer | undefined> {
-    const running = readRunning(this.#options.hiveFile);
+  async #adopt(): Promise<{ peer: Peer; pid: number } | undefined> {
+    const running = this.#running();
     if (!running) return undefined;
-    // The file outlives a killed hive, and its port may be anybody's by now.
-    const { isHive = (pid: number) => runsProgram(pid, "rbee-hive"), holder, log } = this.#options;
-    if (isHive(running.pid) === false) return undefined;
+    const { holder, log } = this.#options;
     const peer = this.#peerAt(running.url);
     const version = await hiveVersion(peer).catch(() => undefined); // nobody, or something else: hive.json is stale
     if (version === undefined) return undefined;
@@ -103,10 +135,10 @@ export class LocalHive implements HiveAccess {
       throw error;
     }
     log.info("hive adopted", { url: running.url, pid: running.pid });
-    return peer;
+    return { peer, pid: running.pid };
   }
 
-  async #start(): Promise<Peer> {
+  async #start(): Promise<{ peer: Peer; pid: number }> {
     if (this.#isEnding) throw new RbeeError("SHUTTING_DOWN");
     const former = this.#child;
     // Ours, and it does not answer: it is ending, or stuck. Two would fight for the port.
@@ -124,7 +156,7 @@ export class LocalHive implements HiveAccess {
     });
     const url = await this.#urlOf(child);
     log.info("hive started", { url, pid: child.pid });
-    return this.#peerAt(url);
+    return { peer: this.#peerAt(url), pid: child.pid };
   }
 
   #spawn(options: Parameters<typeof startChild>[0]): Child {

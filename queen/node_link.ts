@@ -84,7 +84,7 @@ export class NodeLink implements RemoteShell {
     return new RbeeError("CONNECTION_TIMEOUT", {
       message: `Cannot connect to ${address(target)} after ${attempts} attempts: ${cause.details.reason}`,
       details: { node, address: address(target), attempts, reason: cause.details.reason },
-      hint: `Check that ${node} is on and rbee-hive can run there: rbee setup test-node --name ${node}`,
+      hint: `Check that the machine is on and rbee-hive is running on ${node}: rbee setup test-node --name ${node}`,
       cause,
     });
   }

@@ -11,10 +11,10 @@ import type { Peer } from "../runtime/call.ts";
 import type { Log } from "../runtime/log.ts";
 import { within } from "../runtime/process.ts";
 import { VERSION } from "../runtime/version.ts";
-import type { HiveAccess, HiveEnd, OpenHive } from "./hive_access.ts";
+import type { HiveAccess, HiveEnd, OpenHive, StopResult } from "./hive_access.ts";
 import { hiveVersion, type LeaseHolder, renewLease, versionMismatch } from "./hive_probe.ts";
 import type { NodeLink, Say } from "./node_link.ts";
-import { readStarted, type RemoteHiveFacts, type RemoteRunning, startCommand } from "./remote_start.ts";
+import { readStarted, readStopped, type RemoteHiveFacts, type RemoteRunning, startCommand } from "./remote_start.ts";
 import { commandLine } from "./shell_words.ts";
 import type { Forward, SshMaster } from "./ssh_master.ts";
 
@@ -49,7 +49,7 @@ export class RemoteHive implements HiveAccess {
       if (there.how === "started") await master.run(...this.#stopping()); // nobody else has any use for it
       throw versionMismatch(there.version, `on ${facts.node}`, facts.node);
     }
-    if (there.token === undefined) throw noToken(facts.node);
+    if (there.token === undefined) throw noToken(facts);
     const { client } = await master.forward(there.port);
     const peer: Peer = {
       program: "rbee-hive",
@@ -64,7 +64,8 @@ export class RemoteHive implements HiveAccess {
     this.#token = there.token;
     this.#pid = there.pid;
     log.info(`hive ${there.how}`, { node: facts.node, pid: there.pid, port: there.port });
-    return { peer, isOurs: leased, isRemote: true, gone: master.ended };
+    const wasRunning = there.how === "found";
+    return { peer, pid: there.pid, isOurs: leased, wasRunning, isRemote: true, gone: master.ended };
   }
 
   async #findOrStart(master: SshMaster, say: Say): Promise<RemoteRunning> {
@@ -79,6 +80,13 @@ export class RemoteHive implements HiveAccess {
     } finally {
       clearTimeout(late);
     }
+  }
+
+  /** See `HiveAccess`: by a signal there, so also one of another version, or whose token nobody knows. */
+  async stop(say: Say): Promise<StopResult> {
+    const { link, facts } = this.#options;
+    const master = await link.connect(say);
+    return readStopped(facts, await master.run(...this.#stopping()));
   }
 
   #stopping(): [string, { input: string; timeoutMs: number }] {
@@ -106,7 +114,7 @@ export class RemoteHive implements HiveAccess {
       await within(master.ended, limits.sshGoneMs); // its words arrive a little after the broken request
       throw master.forwardingFailure ?? cause;
     }
-    if (version === undefined) throw noToken(this.#options.facts.node);
+    if (version === undefined) throw noToken(this.#options.facts);
   }
 
   /** See `HiveAccess`: a forward to its port, and a key that is derived from the hive's token. */
@@ -157,10 +165,10 @@ export class RemoteHive implements HiveAccess {
 
 const base = (port: number) => `http://127.0.0.1:${port}`;
 
-function noToken(node: string): RbeeError {
+function noToken({ node, host }: RemoteHiveFacts): RbeeError {
   return new RbeeError("INVALID_API_KEY", {
     message: `Cannot use the hive on ${node}: the key in ~/.rbee/hive.token there is not its key`,
-    details: { node, address: node },
+    details: { node, address: host },
     hint:
       `Its operator gave it another token: write it to ~/.rbee/hive.token on ${node} (chmod 600), or stop that hive`,
   });

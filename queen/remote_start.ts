@@ -5,6 +5,7 @@
  */
 import { type ErrorCode, RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
+import type { StopResult } from "./hive_access.ts";
 import type { RemoteResult } from "./remote_shell.ts";
 import { startFailure } from "./hive_start_failure.ts";
 import { scriptLine } from "./shell_words.ts";
@@ -12,6 +13,8 @@ import { scriptLine } from "./shell_words.ts";
 /** Which hive on a node is meant. */
 export interface RemoteHiveFacts {
   readonly node: string;
+  /** Its name or address in the network. */
+  readonly host: string;
   /** Absolute there, or below the home by `~/`. */
   readonly exe: string;
   readonly hivePort: number;
@@ -46,14 +49,32 @@ export function startCommand(
 let text: string | undefined;
 const script = () => text ??= Deno.readTextFileSync(new URL("./start_hive.sh", import.meta.url));
 
-/** Returns what the script found or started; undefined when none runs (or none does any more). Throws why it could not. */
-export function readStarted(facts: RemoteHiveFacts, { code, stdout, stderr }: RemoteResult): RemoteRunning | undefined {
-  const told = new Map(
+const toldBy = (stdout: string) =>
+  new Map(
     stdout.split("\n").flatMap((line) => {
       const match = line.match(/^rbee-start: (\S+) ?(.*?)\r?$/);
       return match ? [[match[1], match[2]] as const] : [];
     }),
   );
+
+/** Returns how the script ended the hive. Throws why it could not. */
+export function readStopped(facts: RemoteHiveFacts, { code, stdout, stderr }: RemoteResult): StopResult {
+  const told = toldBy(stdout);
+  const how = (["stopped", "killed", "none"] as const).find((word) => told.has(word));
+  if (how) return how;
+  throw new RbeeError("SSH_SHELL_UNUSABLE", {
+    message: `Cannot end the hive on ${facts.node}: ${lastWords(code, stdout, stderr)}`,
+    details: { node: facts.node },
+    hint: `Log in and see whether sh works: rbee setup test-node --name ${facts.node}`,
+  });
+}
+
+const lastWords = (code: number, stdout: string, stderr: string) =>
+  (stderr.trim() || stdout.trim()).split("\n").at(-1)?.slice(0, 200) || `it ended with exit code ${code}`;
+
+/** Returns what the script found or started; undefined when none runs (or none does any more). Throws why it could not. */
+export function readStarted(facts: RemoteHiveFacts, { code, stdout, stderr }: RemoteResult): RemoteRunning | undefined {
+  const told = toldBy(stdout);
   if (told.has("none") || told.has("stopped") || told.has("killed")) return undefined;
   const running = told.get("running");
   if (running === undefined) throw whyNot(facts, told, { code, stdout, stderr });
@@ -108,6 +129,6 @@ function whyNot(facts: RemoteHiveFacts, told: Map<string, string>, { code, stdou
     const hint = isWrong ? `Install it anew: rbee setup install --node ${node}` : error.hint;
     return new RbeeError(error.code, { message, details: { ...error.details, node }, hint, cause: error.cause });
   }
-  const said = (stderr.trim() || stdout.trim()).split("\n").at(-1)?.slice(0, 200) || `it ended with exit code ${code}`;
+  const said = lastWords(code, stdout, stderr);
   return failed(said, `Log in and see whether sh works: rbee setup test-node --name ${node}`, "SSH_SHELL_UNUSABLE");
 }

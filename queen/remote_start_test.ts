@@ -6,7 +6,7 @@ import { readStarted, type RemoteHiveFacts, startCommand } from "./remote_start.
 class Box implements AsyncDisposable {
   readonly home = Deno.makeTempDirSync({ prefix: "rbee-start-" });
   readonly facts: RemoteHiveFacts = {
-    ...{ node: "box", exe: "~/rbee/current/rbee-hive" },
+    ...{ node: "box", host: "box.home.arpa", exe: "~/rbee/current/rbee-hive" },
     ...{ hivePort: 9201, workerPortStart: 8081, workerPortEnd: 8090 },
   };
 
@@ -115,7 +115,7 @@ Deno.test("why it did not start is told with what mends it", async () => {
 });
 
 Deno.test("a shell that runs no script is told", () => {
-  const { facts } = { facts: { node: "box", exe: "e", hivePort: 1, workerPortStart: 1, workerPortEnd: 1 } };
+  const facts = { node: "box", host: "b", exe: "e", hivePort: 1, workerPortStart: 1, workerPortEnd: 1 };
   const answer = { code: 1, stdout: "", stderr: "'exec' is not recognized as an internal or external command" };
   assert.throws(() => readStarted(facts, answer), code("SSH_SHELL_UNUSABLE", /not recognized/));
   const odd = { code: 0, stdout: "rbee-start: found\nrbee-start: running {nonsense\n", stderr: "" };

@@ -63,6 +63,16 @@ export class Roster {
     return [...this.#entries.keys()];
   }
 
+  /** Whether a node is another machine, reached by SSH. */
+  isRemote(node: string): boolean {
+    return this.#entries.get(node)?.link !== undefined;
+  }
+
+  /** Returns the nodes whose hives end with us. */
+  ours(): string[] {
+    return [...this.#entries].filter(([, { control }]) => control.isOurs).map(([node]) => node);
+  }
+
   /** Adds this machine. */
   addLocal(access: HiveAccess): void {
     this.#entries.set(localNodeName, { control: this.#control(localNodeName, access) });
@@ -96,6 +106,7 @@ export class Roster {
   factsOf(row: Beehive): RemoteHiveFacts {
     return {
       node: row.node_name,
+      host: row.ssh_host,
       exe: this.#options.binaryPath ?? `${row.install_path}/current/rbee-hive`,
       hivePort: row.hive_port ?? 0,
       workerPortStart: row.worker_port_start ?? 0,

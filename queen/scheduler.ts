@@ -89,6 +89,8 @@ export class Scheduler {
         return this.#fleet.onHiveGone(event.node, event.error, "failed");
       case "hiveLost":
         return this.#fleet.onHiveGone(event.node, event.error, event.unreachable ? "unreachable" : "lost");
+      case "hiveReleased":
+        return this.#fleet.onHiveReleased(event.node, event.error);
       case "hiveStatus":
         return this.#fleet.onHiveStatus(event.node, event.status);
       case "hiveNarration":

@@ -50,6 +50,8 @@ export type SchedulerEvent =
   | { readonly type: "hiveFailed"; readonly node: string; readonly error: RbeeError }
   /** `unreachable`: the machine itself cannot be reached any more, and so none of its workers. */
   | { readonly type: "hiveLost"; readonly node: string; readonly error: RbeeError; readonly unreachable?: boolean }
+  /** It was ended on purpose: nobody asks for it again until somebody wants it. `error`: for those who waited for it. */
+  | { readonly type: "hiveReleased"; readonly node: string; readonly error: RbeeError }
   | { readonly type: "hiveStatus"; readonly node: string; readonly status: HiveStatus }
   | { readonly type: "hiveNarration"; readonly node: string; readonly narration: Narration }
   | { readonly type: "workerGone"; readonly node: string; readonly gone: WorkerGone }

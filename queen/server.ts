@@ -14,6 +14,9 @@ import { call } from "../runtime/call.ts";
 import { gauge, metricsResponse } from "../runtime/metrics.ts";
 import { type Context, type Endpoint, endpoint } from "../runtime/serve.ts";
 import { COMMIT, PLATFORM, VERSION } from "../runtime/version.ts";
+import { hiveEndpoints } from "./hive_endpoints.ts";
+import type { HiveNews } from "./hive_news.ts";
+import { nodeList, nodeStates } from "./node_list.ts";
 import type { Attach } from "./attach.ts";
 import type { Effects } from "./effects.ts";
 import type { LiveTask } from "./live_task.ts";
@@ -34,6 +37,7 @@ export interface QueenParts {
   readonly attach: Attach;
   readonly registry: NodeRegistry;
   readonly hives: Roster;
+  readonly news: HiveNews;
   readonly shutDown: () => void;
   /** How long running tasks may go on when she is told to end. */
   readonly drainMs: number;
@@ -42,7 +46,8 @@ export interface QueenParts {
 /** Returns every endpoint of the queen. */
 export function queenEndpoints(parts: QueenParts): Endpoint[] {
   const registry = registryEndpoints(parts.registry, parts.hives);
-  return [...ownEndpoints(parts), ...taskEndpoints(parts), ...workerEndpoints(parts), ...registry];
+  const hives = hiveEndpoints({ ...parts, refuseIfEphemeral: (what) => refuseIfEphemeral(parts, what) });
+  return [...ownEndpoints(parts), ...taskEndpoints(parts), ...workerEndpoints(parts), ...hives, ...registry];
 }
 
 const startedAt = performance.now();
@@ -63,6 +68,7 @@ function ownEndpoints(parts: QueenParts): Endpoint[] {
       uptime_s: Math.round((performance.now() - startedAt) / 1_000),
       home_id: parts.homeId,
       moved_aside: parts.registry.movedAside,
+      hives: parts.hives.ours(),
     })),
     endpoint(queenRoutes.attach, ({ context }) => context.stream((out) => parts.attach.hold(out))),
     endpoint(queenRoutes.shutdown, () => {
@@ -139,11 +145,16 @@ function workerEndpoints(parts: QueenParts): Endpoint[] {
       workers: scheduler.workers().flatMap(({ record, node }) =>
         record ? [{ ...record, worker_id: record.id, node }] : []
       ),
+      nodes: nodeStates(scheduler),
     })),
     endpoint(queenRoutes.workersHealth, ({ query }) => {
       if (query.node !== undefined) requireNode(query.node, scheduler);
-      const workers = scheduler.workers().filter((w) => query.node === undefined || w.node === query.node);
-      return { status: "ok" as const, workers: workers.map(workerHealth) };
+      const isMeant = (node: string) => query.node === undefined || node === query.node;
+      const nodes = nodeStates(scheduler).filter(({ node }) => isMeant(node));
+      const workers = scheduler.workers().filter(({ node }) => isMeant(node)).map(workerHealth);
+      // Whoever asks about one machine wants to know when nothing can be said about it.
+      const isBlind = query.node !== undefined && nodes.some(({ status }) => status === "unreachable");
+      return { status: isBlind ? "error" as const : "ok" as const, workers, nodes };
     }),
     endpoint(queenRoutes.startWorker, ({ body, context }) => {
       refuseIfEphemeral(parts, "keep a worker");
@@ -168,28 +179,6 @@ function requireNode(name: string, scheduler: Scheduler): void {
   if (nodes.includes(name)) return;
   const message = `Cannot find node '${name}' in the rbee-hive registry`;
   throw new RbeeError("NODE_NOT_FOUND", { message, details: { node: name, nodes } });
-}
-
-function nodeList({ scheduler, registry, hives }: QueenParts) {
-  const rows = new Map(registry.list().map((row) => [row.node_name, row]));
-  return scheduler.nodes().flatMap((view) => {
-    const row = rows.get(view.name);
-    if (!row) return [];
-    const url = hives.get(view.name)?.peer?.base ?? null;
-    // The registry is written a little later; what is known now is truer.
-    const now = url !== null
-      ? { status: "reachable" as const, last_error: null, hive_port: Number(new URL(url).port) }
-      : view.error !== undefined
-      ? { status: "unreachable" as const, last_error: view.error }
-      : {};
-    return [{
-      ...row,
-      ...now,
-      machine: view.machine ?? null,
-      hive_url: url,
-      workers: scheduler.workers().filter((w) => w.node === view.name).length,
-    }];
-  });
 }
 
 async function shutdownWorker(id: string, { scheduler, hives }: QueenParts) {

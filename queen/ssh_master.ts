@@ -7,6 +7,8 @@
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import { type Child, type Output, runOnce, startChild, within } from "../runtime/process.ts";
+import { type ProcessStream, streamProcess } from "../runtime/process_stream.ts";
+import type { StreamingShell } from "./remote_log.ts";
 import type { RemoteResult, RemoteRunOptions, RemoteShell } from "./remote_shell.ts";
 import { checkKey, masterArguments, masterReady, sharedArguments } from "./ssh.ts";
 import { classify, classifyForward, sshError, sshMissing, type SshTarget } from "./ssh_failure.ts";
@@ -29,7 +31,7 @@ export interface Forward {
 }
 
 /** The connection while it stands. */
-export class SshMaster implements RemoteShell {
+export class SshMaster implements RemoteShell, StreamingShell {
   readonly #options: MasterOptions;
   readonly #child: Child;
   readonly #forwards = new Map<number, Promise<Forward>>();
@@ -89,6 +91,20 @@ export class SshMaster implements RemoteShell {
       });
     }
     return result;
+  }
+
+  /** See `StreamingShell`. */
+  stream(command: string, options: { input: string }): ProcessStream {
+    if (this.#isEnded) throw this.#lost();
+    const { target, folder } = this.#options;
+    const process = streamProcess("ssh", sharedArguments(target, socketOf(folder), { command }), options);
+    if (!process) throw sshError(target, sshMissing());
+    return process;
+  }
+
+  /** See `StreamingShell`. */
+  async whyGone(): Promise<RbeeError | undefined> {
+    return await within(this.ended, limits.sshGoneMs) ? await this.ended : undefined;
   }
 
   async #ssh(what: { control?: string[]; command?: string }, options: RemoteRunOptions = {}): Promise<Output> {

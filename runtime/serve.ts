@@ -86,9 +86,10 @@ export interface Server {
   /** `http://127.0.0.1:8080`; with TLS `https://…`. */
   readonly url: string;
   /**
-   * Takes no new connections, gives running answers `graceMs` to end, then cuts what is left. Never rejects.
+   * Takes no new connections, gives running answers `graceMs` to end, and until `lasting` is over when that is later,
+   * then cuts what is left. Never rejects.
    */
-  stop(graceMs?: number): Promise<void>;
+  stop(graceMs?: number, lasting?: Promise<unknown>): Promise<void>;
 }
 
 /** The names of such files in a worker's folder. */
@@ -107,10 +108,11 @@ export function serve(options: ServeOptions): Server {
     hostname: options.hostname,
     port: listen.port,
     url: baseUrl({ hostname: options.hostname, port: listen.port, tls: options.tls !== undefined }),
-    async stop(graceMs = limits.serverDrainMs) {
+    async stop(graceMs = limits.serverDrainMs, lasting: Promise<unknown> = Promise.resolve()) {
       stopping.abort(new RbeeError("SHUTTING_DOWN"));
       const finished = server.shutdown();
       if (await within(finished, graceMs)) return;
+      await Promise.race([finished, lasting.catch(() => {})]);
       for (const stream of [...open]) stream.cut(new RbeeError("SHUTTING_DOWN"));
       await within(finished, 1_000);
     },

@@ -6,7 +6,7 @@
 import { encodeJsonEvent } from "../../protocol/sse.ts";
 import { rbeeDialect } from "../../protocol/dialects/rbee.ts";
 import type { InferenceEnd } from "../../protocol/inference.ts";
-import { queenRoutes } from "../../protocol/queen_routes.ts";
+import { type NodeState, queenRoutes } from "../../protocol/queen_routes.ts";
 import type { AnswerOf, BodyOf } from "../../protocol/routes.ts";
 import { homeId, loadOrCreateToken } from "../../runtime/auth.ts";
 import type { StreamWriter } from "../../runtime/event_stream.ts";
@@ -31,6 +31,11 @@ export interface StandIn {
   onInstall?: (out: StreamWriter, node: string) => Promise<void>;
   beehives?: AnswerOf<typeof queenRoutes.listBeehives>["nodes"];
   workers?: Workers;
+  /** How it stands with the hives. */
+  states?: NodeState[];
+  nodes?: AnswerOf<typeof queenRoutes.nodes>["nodes"];
+  onHive?: (out: StreamWriter) => Promise<void>;
+  onLogs?: (out: StreamWriter) => Promise<void>;
 }
 
 /** The id that she gives to every task. */
@@ -63,6 +68,7 @@ export class StandInQueen implements AsyncDisposable {
   readonly stopped: string[] = [];
   /** Bodies of `setup install` and `setup uninstall`. */
   readonly installs: unknown[] = [];
+  readonly logs: unknown[] = [];
   readonly server: Server;
   /** How many tasks' streams were closed by the keeper. */
   left = 0;
@@ -85,23 +91,33 @@ export class StandInQueen implements AsyncDisposable {
   }
 
   #endpoints(token: string) {
-    const { mode = "persistent", version = VERSION, workers = [] } = this.behaviour;
+    const { mode = "persistent", version = VERSION, workers = [], nodes = [], states = [] } = this.behaviour;
     return [
       endpoint(queenRoutes.info, () => ({
         ...{ version, commit: "test", platform: "linux-x64", pid: Deno.pid, mode, attached: this.attached },
-        ...{ uptime_s: 90, home_id: homeId(token) },
+        ...{ uptime_s: 90, home_id: homeId(token), hives: [] },
       })),
       endpoint(queenRoutes.attach, ({ context }) => this.#attach(context)),
       endpoint(queenRoutes.submitTask, ({ body, context }) => this.#task(body, context)),
       endpoint(queenRoutes.cancelTask, ({ params }) => void this.canceled.push(params.id)),
-      endpoint(queenRoutes.nodes, () => ({ nodes: [] })),
-      endpoint(queenRoutes.listWorkers, () => ({ workers })),
+      endpoint(queenRoutes.nodes, () => ({ nodes })),
+      endpoint(queenRoutes.listWorkers, () => ({ workers, nodes: states })),
       endpoint(queenRoutes.workersHealth, () => ({
+        nodes: states,
         status: workers.some((w) => w.state === "unhealthy") ? "error" as const : "ok" as const,
         workers: workers.map(({ worker_id, node, state, failed_health_checks }) => ({
           ...{ worker_id, node, state, failed_health_checks, ready: state === "idle" },
         })),
       })),
+      endpoint(queenRoutes.listBeehives, () => ({ nodes: [] })),
+      endpoint(
+        queenRoutes.startHive,
+        ({ context }) => context.stream((out) => this.behaviour.onHive?.(out) ?? Promise.resolve()),
+      ),
+      endpoint(queenRoutes.logs, ({ query, context }) => {
+        this.logs.push(query);
+        return context.stream((out) => this.behaviour.onLogs?.(out) ?? Promise.resolve(), { keepAlive: false });
+      }),
       endpoint(
         queenRoutes.startWorker,
         ({ context }) => context.stream((out) => this.behaviour.onStartWorker?.(out) ?? Promise.resolve()),

@@ -9,6 +9,7 @@ import { type Endpoint, serve, type Server } from "../../runtime/serve.ts";
 import { VERSION } from "../../runtime/version.ts";
 import { Attach } from "../attach.ts";
 import { Effects } from "../effects.ts";
+import { HiveNews } from "../hive_news.ts";
 import { LocalHive } from "../local_hive.ts";
 import { type NodeRegistry, openRegistry } from "../nodes.ts";
 import { Roster } from "../roster.ts";
@@ -25,6 +26,7 @@ export class BenchQueen implements AsyncDisposable {
   readonly scheduler: Scheduler;
   readonly effects: Effects;
   readonly hives: Roster;
+  readonly news = new HiveNews();
   readonly events: SchedulerEvent[] = [];
   readonly #registry: NodeRegistry;
   readonly #folder: string;
@@ -42,6 +44,7 @@ export class BenchQueen implements AsyncDisposable {
     const onEvent = (event: SchedulerEvent) => {
       this.events.push(event);
       this.effects.dispatch(event);
+      this.news.take(event);
     };
     const defaults = { model: "builtin:tiny", aliases: {}, waitMs: options.waitMs ?? 7_000 };
     const tasks = new Tasks(defaults, (task) => onEvent({ type: "taskCancelled", task, gently: false }));
@@ -65,6 +68,7 @@ export class BenchQueen implements AsyncDisposable {
       attach: this.#attach,
       registry,
       hives,
+      news: this.news,
       shutDown: () => {},
       drainMs: 100,
     });

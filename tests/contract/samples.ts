@@ -97,6 +97,10 @@ const fast = {
   plaintext: false,
   hive_port: 9200,
 };
+const nodeStates = [
+  { node: "local", status: "connected", error: null },
+  { node: "workstation", status: "unreachable", error: "Cannot connect to workstation:22 after 3 attempts" },
+];
 const named = { node_name: "workstation" };
 const nodeDone = { answer: { success: true, message: "Node 'workstation' saved", node_name: "workstation" } };
 
@@ -116,6 +120,7 @@ export const samples: Record<string, Record<string, Sample>> = {
         uptime_s: 0.1,
         home_id: "0123456789abcdef",
         moved_aside: "/home/me/.rbee/beehives.db.damaged-2026-01-01T00-00-00-000Z",
+        hives: ["local"],
       },
     },
     submitTask: {
@@ -137,10 +142,19 @@ export const samples: Record<string, Record<string, Sample>> = {
           last_error: null,
           machine,
           hive_url: "http://127.0.0.1:9200",
+          hive_version: "0.1.0",
+          hive_pid: 4711,
+          leased: true,
+          hive_status: "connected",
+          ssh_host: null,
+          ssh_user: null,
           workers: 1,
         }],
       },
     },
+    startHive: { body: { node: "workstation" }, bad: [{}, { node: "../x" }, { node: "local", force: true }] },
+    stopHive: { body: { node: "workstation" }, bad: [{}, { node: "-x" }] },
+    restartHive: { body: { node: "workstation" }, bad: [{}, { node: "" }] },
     addBeehive: {
       body: beehive,
       bad: [
@@ -192,11 +206,14 @@ export const samples: Record<string, Record<string, Sample>> = {
       bad: [{}, { ...named, purge: 1 }, { ...named, all: true }],
     },
     testBeehive: { body: named, bad: [{}, { node_name: "-x" }], ...nodeDone },
-    listWorkers: { answer: { workers: [{ ...worker, worker_id: worker.id, node: "local" }] } },
+    listWorkers: {
+      answer: { workers: [{ ...worker, worker_id: worker.id, node: "local" }], nodes: nodeStates },
+    },
     workersHealth: {
       answer: {
         status: "ok",
         workers: [{ worker_id: worker.id, node: "local", state: "idle", ready: true, failed_health_checks: 0 }],
+        nodes: nodeStates,
       },
     },
     startWorker: {
