@@ -32,5 +32,7 @@ export function hiveText(node: NodeRow): string {
 /** Returns a line for each node whose workers cannot be told of, because its hive is not connected. */
 export function silentLines(nodes: readonly NodeState[]): string[] {
   return nodes.filter(({ status }) => status !== "connected")
-    .map(({ node, status, error }) => `✗ ${node}: ${stateText(status)}${error === null ? "" : `: ${error}`}`);
+    .map(({ node, status, error }) =>
+      `${status === "unreachable" ? "✗" : "○"} ${node}: ${stateText(status)}${error === null ? "" : `: ${error}`}`
+    );
 }

@@ -31,7 +31,8 @@ export function workerLines(workers: readonly Worker[]): string[] {
       w.model_ref,
       `${w.backend}:${w.device}`,
       `${w.slots_available}/${w.slots_total} free`,
-      w.url,
+      // That of another machine is no address here.
+      w.node === "local" ? w.url : `port ${w.port}`,
     ]),
   );
 }

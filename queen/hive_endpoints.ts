@@ -111,7 +111,7 @@ async function start(node: string, control: HiveControl, parts: HiveEndpointPart
   const inTime = await within(outcome.promise, limits.hiveEnsureMs);
   if (!inTime) throw new RbeeError("TIMEOUT", { message: `Cannot start the hive on ${node}: it did not come up` });
   await outcome.promise;
-  return changeOf(node, control, control.facts?.wasRunning ? "found" : "started");
+  return changeOf(node, control, parts.hives.get(node)?.facts?.wasRunning ? "found" : "started");
 }
 
 function changeOf(node: string, { facts }: HiveControl, result: HiveChange["result"]): HiveChange {

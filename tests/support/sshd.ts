@@ -14,8 +14,12 @@ const programs = ["/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen", "/usr
 
 /** Returns whether this machine has what an sshd of a test needs. */
 export function canRunSshd(): boolean {
+  return programs.every(isFile);
+}
+
+function isFile(path: string): boolean {
   try {
-    return programs.every((path) => Deno.statSync(path).isFile);
+    return Deno.statSync(path).isFile;
   } catch {
     return false;
   }
@@ -55,7 +59,11 @@ function startWithUs(exe: string, args: string[]): Deno.ChildProcess {
 }
 
 async function kill(child: Deno.ChildProcess): Promise<void> {
-  child.kill("SIGKILL");
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // the test has killed it
+  }
   await child.status;
 }
 
@@ -172,6 +180,7 @@ const readHostKey = (path: string) => Deno.readTextFileSync(`${path}.pub`).trim(
 /** A running sshd. */
 export interface Sshd extends AsyncDisposable {
   readonly port: number;
+  readonly pid: number;
   /** Its public host key, as known_hosts takes it. */
   readonly hostKey: string;
   /** Returns how many logins it let in so far. */
@@ -212,6 +221,7 @@ export async function startSshd(options: SshdOptions): Promise<Sshd> {
   });
   return {
     port,
+    pid: child.pid,
     hostKey,
     logins: () => [...Deno.readTextFileSync(join(folder, "log")).matchAll(/^Accepted publickey/gm)].length,
     [Symbol.asyncDispose]: () => kill(child),
