@@ -756,19 +756,25 @@ build() {
 unit_mark='written by install_node.sh of rbee'
 label=local.rbee.hive
 
-# Sets $unit, the service's file, and $service_is: yes, no, or foreign.
+# Sets $unit, the service's file, $unit_program, how it names our hive, and $service_is: yes, no, or foreign, which is
+# also the one of an installation in another folder.
 look_at_service() {
-  case $os in
-  macos) unit=${HOME:-}/Library/LaunchAgents/$label.plist ;;
-  *) unit=${XDG_CONFIG_HOME:-${HOME:-}/.config}/systemd/user/rbee-hive.service ;;
-  esac
+  if [ "$os" = macos ]; then
+    unit=${HOME:-}/Library/LaunchAgents/$label.plist
+    unit_program="<string>$(printf '%s' "$prefix" | sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g')/current/rbee-hive</string>"
+  else
+    unit=${XDG_CONFIG_HOME:-${HOME:-}/.config}/systemd/user/rbee-hive.service
+    unit_program="\"$(printf '%s' "$prefix" | sed 's/[\\"]/\\&/g; s/%/%%/g; s/\$/$$/g')/current/rbee-hive\""
+  fi
   service_is=no
-  [ ! -e "$unit" ] || { grep -qF "$unit_mark" "$unit" 2>/dev/null && service_is=yes || service_is=foreign; }
+  [ -e "$unit" ] || return 0
+  service_is=foreign
+  ! grep -qF "$unit_mark" "$unit" 2>/dev/null || ! grep -qF "$unit_program" "$unit" || service_is=yes
 }
 
 check_service() {
   [ "$service" != yes ] && return 0
-  [ "$service_is" != foreign ] || fail INSTALL_FAILED "Cannot write the service: $unit is there and not rbee's"
+  [ "$service_is" != foreign ] || fail INSTALL_FAILED "Cannot write the service: $unit is there and not this installation's"
   case $os in linux | macos) ;; *) fail INSTALL_FAILED "Cannot write a service on $os" ;; esac
 }
 
@@ -789,19 +795,20 @@ write_service() {
 }
 
 unit_linux() {
-  quoted=$(printf '%s' "$prefix" | sed 's/[\\"]/\\&/g; s/%/%%/g; s/\$/$$/g')
+  # systemd takes no program whose name holds a quote or a backslash; a shell's argument it takes.
+  # shellcheck disable=SC2016 # that shell's own parameters
+  case $prefix in *[\"\'\\\$]*) through='/bin/sh -c "exec \"$$0\" \"$$@\"" ' ;; *) through='' ;; esac
   printf '# %s\n[Unit]\nDescription=rbee-hive: the models of this machine\n\n[Service]\n' "$unit_mark"
-  printf 'ExecStart="%s/current/rbee-hive" daemon\n' "$quoted"
+  printf 'ExecStart=%s%s daemon\n' "$through" "$unit_program"
   for pair in $hive_env; do printf 'Environment="%s"\n' "$pair"; done
   printf 'Restart=always\nRestartSec=2\nStandardOutput=journal\nStandardError=journal\n\n'
   printf '[Install]\nWantedBy=default.target\n'
 }
 
 unit_macos() {
-  quoted=$(printf '%s' "$prefix" | sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g')
   printf '<?xml version="1.0" encoding="UTF-8"?>\n<!-- %s -->\n<plist version="1.0"><dict>\n' "$unit_mark"
   printf '<key>Label</key><string>%s</string>\n<key>ProgramArguments</key><array>' "$label"
-  printf '<string>%s/current/rbee-hive</string><string>daemon</string></array>\n' "$quoted"
+  printf '%s<string>daemon</string></array>\n' "$unit_program"
   printf '<key>EnvironmentVariables</key><dict>'
   for pair in $hive_env; do printf '<key>%s</key><string>%s</string>' "${pair%%=*}" "${pair#*=}"; done
   printf '</dict>\n<key>RunAtLoad</key><true/><key>KeepAlive</key><true/>\n</dict></plist>\n'

@@ -19,6 +19,23 @@ function systemd(node: NodeFolder, code: number): { bin: string; calls: () => st
   return { bin, calls };
 }
 
+/** Lets the real systemd read the unit, where there is one: it must find no fault in it. */
+async function verify(node: NodeFolder): Promise<void> {
+  const runtime = join(node.root, "run");
+  Deno.mkdirSync(runtime, { recursive: true });
+  try {
+    const { stderr } = await new Deno.Command("systemd-analyze", {
+      args: ["--user", "verify", unitOf(node)],
+      env: { XDG_RUNTIME_DIR: runtime },
+    }).output();
+    // What it says of this machine is not ours.
+    const faults = new TextDecoder().decode(stderr).split("\n").filter((line) => line.includes("rbee-hive"));
+    assert.deepEqual(faults, []);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error; // this machine has no systemd
+  }
+}
+
 const unitOf = (node: NodeFolder) => join(node.home, ".config/systemd/user/rbee-hive.service");
 const settings = ["--hive-env", "RBEE_HIVE_PORT=9300", "--hive-env", "RBEE_WORKERS_PORT_START=9301"];
 
@@ -33,7 +50,9 @@ Deno.test({
     assert.ok(!first.stdout.includes("note"), first.stdout);
     const unit = Deno.readTextFileSync(unitOf(node));
     const path = node.prefix.replaceAll('"', '\\"').replaceAll("%", "%%").replaceAll("$", "$$$$");
-    assert.ok(unit.includes(`\nExecStart="${path}/current/rbee-hive" daemon\n`), unit);
+    const shell = `/bin/sh -c "exec \\"$$0\\" \\"$$@\\""`;
+    assert.ok(unit.includes(`\nExecStart=${shell} "${path}/current/rbee-hive" daemon\n`), unit);
+    await verify(node);
     for (const line of ['Environment="RBEE_HIVE_PORT=9300"', "Restart=always", "StandardError=journal"]) {
       assert.ok(unit.includes(`\n${line}\n`), unit);
     }
@@ -61,7 +80,7 @@ Deno.test({
   name: "without a systemd of that user the line to type is said; --no-service takes the service back",
   ignore: Deno.build.os !== "linux",
   async fn() {
-    using node = new NodeFolder();
+    using node = new NodeFolder("my 50% rbee");
     const { bin } = systemd(node, 1);
     const from = node.build("0.1.0");
     const ran = await node.run(["--from", from, "--service"], { bin });
@@ -70,7 +89,8 @@ Deno.test({
       ran.stdout,
       /note The service is written, .*enable-linger \S+ && systemctl --user enable --now rbee-hive\n/,
     );
-    assert.deepEqual(namesIn(join(node.home, ".config/systemd/user")), ["rbee-hive.service"]);
+    assert.match(Deno.readTextFileSync(unitOf(node)), /\nExecStart="\/.*\/my 50%% rbee\/current\/rbee-hive" daemon\n/);
+    await verify(node);
     await node.run(["--from", from, "--no-service"], { bin });
     assert.deepEqual(namesIn(join(node.home, ".config/systemd/user")), []);
     assert.equal(node.current, "0.1.0");
@@ -86,10 +106,21 @@ Deno.test({
     Deno.writeTextFileSync(unitOf(node), "mine");
     const from = node.build("0.1.0");
     const refused = await node.run(["--from", from, "--service"]);
-    assert.match(refused.stdout, /error INSTALL_FAILED Cannot write the service: .* is there and not rbee's/);
+    assert.match(
+      refused.stdout,
+      /error INSTALL_FAILED Cannot write the service: .* is there and not this installation's/,
+    );
     assert.deepEqual(namesIn(node.prefix), []);
     assert.equal((await node.run(["--from", from])).code, 0);
     assert.equal((await node.run(["--action", "uninstall"])).code, 0);
     assert.equal(Deno.readTextFileSync(unitOf(node)), "mine");
+    // Nor is the service of rbee in another folder.
+    const other = [...["--prefix", join(node.home, "other"), "--from", from], "--service"];
+    Deno.removeSync(unitOf(node));
+    assert.equal((await node.run(other)).code, 0);
+    const unit = Deno.readTextFileSync(unitOf(node));
+    assert.equal((await node.run(["--from", from, "--no-service"])).code, 0);
+    assert.equal((await node.run(["--action", "uninstall"])).code, 0);
+    assert.equal(Deno.readTextFileSync(unitOf(node)), unit);
   },
 });
