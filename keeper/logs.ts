@@ -9,16 +9,8 @@ import { sleep } from "../runtime/call.ts";
 import { join } from "../runtime/path.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
 import { lastLines, LogFollower } from "./log_files.ts";
-import { humanLine, type LogLine, mergeLogs } from "./log_lines.ts";
-
-/** The flags of `logs`, parsed. `worker` is a name that holds no path. */
-export interface LogsOptions {
-  readonly node?: string;
-  readonly worker?: string;
-  readonly program?: "queen" | "hive";
-  readonly follow?: boolean;
-  readonly lines?: number;
-}
+import { type LogLine, mergeLogs } from "./log_lines.ts";
+import { type LogsOptions, printLog } from "./log_print.ts";
 
 /** Whose lines stand in a file; every other file is named after its worker. */
 const programs: Readonly<Record<string, string>> = { queen: "queen-rbee", hive: "rbee-hive" };
@@ -59,13 +51,6 @@ export async function logs(keeper: Keeper, options: LogsOptions): Promise<number
     if (keeper.signal.aborted) return exitCodes.canceled;
     throw error;
   }
-}
-
-/** Writes lines of a log for a person, or with --json as they stand in the file. */
-export async function printLog(keeper: Keeper, lines: readonly LogLine[]): Promise<void> {
-  const now = new Date();
-  const text = lines.map((line) => (keeper.render.json ? line.raw : humanLine(line, now)) + "\n").join("");
-  await keeper.render.text(text);
 }
 
 /** Returns the names of the logs to show, newest first: the one that is wanted, or all. */

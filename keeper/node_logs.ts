@@ -9,7 +9,7 @@ import { queenRoutes } from "../protocol/queen_routes.ts";
 import { callStream } from "../runtime/call.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
 import { parseLog } from "./log_lines.ts";
-import { type LogsOptions, printLog } from "./logs.ts";
+import { type LogsOptions, printLog } from "./log_print.ts";
 import { showNarration } from "./narration.ts";
 import { withQueen } from "./queen_process.ts";
 import type { Queen } from "./queen_probe.ts";

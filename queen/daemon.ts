@@ -166,6 +166,8 @@ function assemble(ground: Ground, token: { value: string; isConfigured: boolean 
     hives,
     news,
     shutDown: () => program.end(new Error("asked by request")),
+    log,
+    gitRepoDir: config.remote.git_repo_dir,
     drainMs: config.queen.drain_s * 1_000,
   };
   const server = serve({

@@ -4,12 +4,13 @@
  *
  * @module
  */
-import { RbeeError } from "../protocol/error.ts";
+import type { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Narration } from "../protocol/narration.ts";
 import type { ProgressEvent } from "../protocol/progress.ts";
 import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
 import { Hives } from "./hives.ts";
+import { loadingTimeout } from "./loading_timeout.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Known, NodeView } from "./placement.ts";
 import { afterHiveGone, afterWorkerGone, type Verdict } from "./retry.ts";
@@ -278,28 +279,3 @@ export class Fleet {
     for (const spawn of this.#spawns.on(node)) this.#listener.onNarration({ kind: "spawn", id: spawn.id }, line);
   }
 }
-
-/** Returns the error of S33 and S42: how far the load got, so that a person sees that it hangs and where. */
-function loadingTimeout(worker: KnownWorker, loadMs: number): RbeeError {
-  const { layers_loaded, layers_total } = worker.record ?? {};
-  const layers = layers_loaded === undefined ? undefined : `${layers_loaded}/${layers_total}`;
-  const minutes = loadMs / 60_000;
-  const time = minutes >= 1
-    ? `${round(minutes)} minute${minutes === 1 ? "" : "s"}`
-    : `${round(loadMs / 1_000)} seconds`;
-  return new RbeeError("LOADING_TIMEOUT", {
-    message: `Cannot use the model: model loading timeout after ${time}`,
-    details: {
-      state: "loading",
-      layers,
-      layers_loaded,
-      layers_total,
-      timeout_s: loadMs / 1_000,
-      worker_id: worker.id,
-      node: worker.node,
-    },
-    hint: `Check the worker's log on ${worker.node}: rbee logs --node ${worker.node} --worker ${worker.id}`,
-  });
-}
-
-const round = (value: number) => Math.round(value * 10) / 10;

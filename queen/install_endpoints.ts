@@ -17,10 +17,12 @@ import { type Steps, stepStream } from "./step_stream.ts";
 export interface InstallEndpointsOptions {
   readonly registry: NodeRegistry;
   readonly log: Log;
-  /** Returns the shell of a node. Throws why it can't be reached. */
-  readonly shellOf: (row: Beehive) => Promise<RemoteShell>;
+  /** Returns the shell of a node; `say` hears of the attempts to reach it. Throws why it can't be reached. */
+  readonly shellOf: (row: Beehive, say: (human: string) => void) => Promise<RemoteShell>;
   /** Stops the node's hive, if one runs that is ours: its programs are about to be replaced or removed. */
   readonly beforeReplace: (node: string) => Promise<void>;
+  /** Told of a node whose programs are new. */
+  readonly onInstalled: (node: string) => void;
   /** `[remote] git_repo_dir`: where a node that builds has its checkout. */
   readonly gitRepoDir?: string;
 }
@@ -52,6 +54,7 @@ export function installEndpoints(options: InstallEndpointsOptions): Endpoint[] {
       atWork(body.node_name, context, async (site) => {
         const result = await installNode(site, body);
         registry.notePlatform(body.node_name, result.platform);
+        options.onInstalled(body.node_name);
         return result;
       })),
     endpoint(
@@ -65,7 +68,7 @@ async function siteOf(row: Beehive, steps: Steps, options: InstallEndpointsOptio
   return {
     node: row,
     steps,
-    shell: await options.shellOf(row),
+    shell: await options.shellOf(row, (human) => steps.narrate("node-connect", human)),
     beforeReplace: () => options.beforeReplace(row.node_name),
     gitRepoDir: options.gitRepoDir,
   };

@@ -34,7 +34,7 @@ async function bench(node: NodeFolder, shellOf: () => Promise<RemoteShell>): Pro
   const beforeReplace = (name: string) => Promise.resolve(void stopped.push(name));
   const handler = makeHandler({
     program: "queen-rbee",
-    endpoints: installEndpoints({ registry, log: noLog, shellOf, beforeReplace }),
+    endpoints: installEndpoints({ registry, log: noLog, shellOf, beforeReplace, onInstalled: () => {} }),
     auth: { token, openNeedsToken: false },
     log: noLog,
   }, { stopping: new AbortController().signal, open: new Set(), listen: { hostname: "127.0.0.1", port: 8080 } });

@@ -12,8 +12,9 @@ import { DirectAccess } from "./direct_access.ts";
 import type { HiveAccess } from "./hive_access.ts";
 import { HiveControl } from "./hive_control.ts";
 import type { LeaseHolder } from "./hive_probe.ts";
-import { NodeLink } from "./node_link.ts";
+import { NodeLink, type Say } from "./node_link.ts";
 import { RemoteHive } from "./remote_hive.ts";
+import type { RemoteShell } from "./remote_shell.ts";
 import type { RemoteHiveFacts } from "./remote_start.ts";
 import type { SshTarget } from "./ssh_failure.ts";
 import type { SchedulerEvent } from "./scheduler_messages.ts";
@@ -122,6 +123,19 @@ export class Roster {
       ? `Cannot do this on ${localNodeName}: it is this machine`
       : `Cannot find node '${node}' in the rbee-hive registry`;
     throw new RbeeError("NODE_NOT_FOUND", { message, details: { node, nodes: this.names() } });
+  }
+
+  /** Returns the shell of a registered machine, connected; `say` hears of the attempts. Throws why it can't be reached. */
+  async shell(node: string, say: Say): Promise<RemoteShell> {
+    const link = this.link(node);
+    await link.connect(say);
+    return link;
+  }
+
+  /** Ends the hive on a node when it is ours: one of an operator or of another queen is left as it is. */
+  async stopOurs(node: string): Promise<void> {
+    const control = this.get(node);
+    if (control?.isOurs) await control.stopHive();
   }
 
   /** Forgets a machine: what runs there for us ends. */

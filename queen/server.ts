@@ -11,11 +11,13 @@ import { queenRoutes } from "../protocol/queen_routes.ts";
 import { pathOf } from "../protocol/routes.ts";
 import type { SubmitTask } from "../protocol/task.ts";
 import { call } from "../runtime/call.ts";
+import type { Log } from "../runtime/log.ts";
 import { gauge, metricsResponse } from "../runtime/metrics.ts";
 import { type Context, type Endpoint, endpoint } from "../runtime/serve.ts";
 import { COMMIT, PLATFORM, VERSION } from "../runtime/version.ts";
 import { hiveEndpoints } from "./hive_endpoints.ts";
 import type { HiveNews } from "./hive_news.ts";
+import { installEndpoints } from "./install_endpoints.ts";
 import { nodeList, nodeStates } from "./node_list.ts";
 import type { Attach } from "./attach.ts";
 import type { Effects } from "./effects.ts";
@@ -39,6 +41,9 @@ export interface QueenParts {
   readonly hives: Roster;
   readonly news: HiveNews;
   readonly shutDown: () => void;
+  readonly log: Log;
+  /** `[remote] git_repo_dir` (S57). */
+  readonly gitRepoDir?: string;
   /** How long running tasks may go on when she is told to end. */
   readonly drainMs: number;
 }
@@ -47,7 +52,20 @@ export interface QueenParts {
 export function queenEndpoints(parts: QueenParts): Endpoint[] {
   const registry = registryEndpoints(parts.registry, parts.hives);
   const hives = hiveEndpoints({ ...parts, refuseIfEphemeral: (what) => refuseIfEphemeral(parts, what) });
-  return [...ownEndpoints(parts), ...taskEndpoints(parts), ...workerEndpoints(parts), ...hives, ...registry];
+  const own = [...ownEndpoints(parts), ...taskEndpoints(parts), ...workerEndpoints(parts)];
+  return [...own, ...hives, ...registry, ...installing(parts)];
+}
+
+function installing(parts: QueenParts): Endpoint[] {
+  const { registry, log, gitRepoDir, hives, mode, effects } = parts;
+  return installEndpoints({
+    registry,
+    log,
+    gitRepoDir,
+    shellOf: (row, say) => hives.shell(row.node_name, say),
+    beforeReplace: (node) => hives.stopOurs(node),
+    onInstalled: (node) => mode === "persistent" && effects.dispatch({ type: "hiveWanted", node }),
+  });
 }
 
 const startedAt = performance.now();

@@ -70,6 +70,7 @@ export class BenchQueen implements AsyncDisposable {
       hives,
       news: this.news,
       shutDown: () => {},
+      log: noLog,
       drainMs: 100,
     });
     const auth = { token: this.token, openNeedsToken: false };
