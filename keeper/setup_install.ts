@@ -92,7 +92,9 @@ class Installer {
 
 async function installAll(keeper: Keeper, queen: Queen, installer: Installer): Promise<number> {
   const { render, signal } = keeper;
-  const { nodes } = await call(queen.peer, queenRoutes.listBeehives, { signal });
+  const { nodes: registered } = await call(queen.peer, queenRoutes.listBeehives, { signal });
+  // Whoever runs a hive on a network of his own installed it himself.
+  const nodes = registered.filter((node) => node.transport === "ssh");
   const outcomes: Outcome[] = [];
   for (const { node_name } of nodes) {
     try {

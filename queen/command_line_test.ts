@@ -20,7 +20,7 @@ async function parse(...args: string[]): Promise<{ flags?: DaemonFlags; text: st
 }
 
 Deno.test("she starts with the word daemon and without it", async () => {
-  const plain = { ephemeral: false, detached: false };
+  const plain = { ephemeral: false, detached: false, idle: false };
   deepStrictEqual((await parse()).flags, plain);
   deepStrictEqual((await parse("daemon")).flags, plain);
   deepStrictEqual((await parse("daemon", "-p", "8090", "--listen", "10.0.0.1", "-c", "a.toml", "--ephemeral")).flags, {

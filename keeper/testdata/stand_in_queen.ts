@@ -109,7 +109,6 @@ export class StandInQueen implements AsyncDisposable {
           ...{ worker_id, node, state, failed_health_checks, ready: state === "idle" },
         })),
       })),
-      endpoint(queenRoutes.listBeehives, () => ({ nodes: [] })),
       endpoint(
         queenRoutes.startHive,
         ({ context }) => context.stream((out) => this.behaviour.onHive?.(out) ?? Promise.resolve()),
