@@ -12,7 +12,7 @@ import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
 import { Hives } from "./hives.ts";
 import { loadingTimeout } from "./loading_timeout.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Known, NodeView } from "./placement.ts";
+import { type Known, type NodeView, whyNot } from "./placement.ts";
 import { afterHiveGone, afterWorkerGone, type Verdict } from "./retry.ts";
 import type { WaitsFor } from "./scheduled_task.ts";
 import type { TaskWish } from "./scheduler_messages.ts";
@@ -117,16 +117,6 @@ export class Fleet {
     return say("worker-spawn", node, `🚀 Starting a worker on ${node}`);
   }
 
-  /** A hive answers. */
-  onHiveConnected(node: string): void {
-    this.#hives.connected(node);
-    for (const spawn of this.#spawns.on(node)) {
-      if (!this.#spawns.send(spawn.id)) continue;
-      const waitsFor: WaitsFor = { kind: "spawn", id: spawn.id };
-      this.#listener.onNarration(waitsFor, this.describe(waitsFor)!);
-    }
-  }
-
   /** A hive could not be had (`failed`), or is gone; with it whatever was on its way there. */
   onHiveGone(node: string, error: RbeeError, how: "failed" | "lost" | "unreachable"): void {
     this.#hives.gone(node, error);
@@ -159,9 +149,9 @@ export class Fleet {
 
   /** A hive's whole picture. */
   onHiveStatus(node: string, status: HiveStatus): void {
-    this.onHiveConnected(node);
     this.#hives.connected(node, status.machine);
     const changes = this.workers.applyStatus(node, status.workers);
+    this.#sendSpawns(node);
     for (const id of changes.loading) {
       if (!this.#out.isArmed(`load:${id}`)) this.#out.setTimer(`load:${id}`, this.#loadMs);
     }
@@ -176,6 +166,19 @@ export class Fleet {
       if (!this.#out.isArmed(`gone:${id}`)) this.#out.setTimer(`gone:${id}`, limits.lostWorkerGraceMs);
     }
     for (const id of changes.gone) this.onWorkerGone({ worker_id: id, reason: "stopped" });
+  }
+
+  /** Asks for the workers that waited for this hive. One that has shown a fitting worker already is not asked for another. */
+  #sendSpawns(node: string): void {
+    for (const { id, demand } of this.#spawns.on(node).filter(({ sent }) => !sent)) {
+      if (this.workers.all().some((worker) => whyNot(demand, worker) === undefined)) {
+        this.#endSpawn(id, { then: "wait" });
+        continue;
+      }
+      this.#spawns.send(id);
+      const waitsFor: WaitsFor = { kind: "spawn", id };
+      this.#listener.onNarration(waitsFor, this.describe(waitsFor)!);
+    }
   }
 
   /** A worker is gone, and why. */

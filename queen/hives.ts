@@ -79,11 +79,11 @@ export class Hives {
     this.#out.setTimer(`hive:${node}`, limits.hiveEnsureMs);
   }
 
-  /** Notes that a hive answers. Hearing it twice changes nothing. */
-  connected(node: string, machine?: Machine): void {
+  /** Notes that a hive has shown what it has. Hearing it again changes nothing but the machine's figures. */
+  connected(node: string, machine: Machine): void {
     const hive = this.#hives.get(node);
     if (!hive) return;
-    if (machine) hive.machine = machine;
+    hive.machine = machine;
     if (hive.hive === "up") return;
     Object.assign(hive, { hive: "up", error: undefined, upSince: this.#out.now });
     this.#out.clearTimer(`hive:${node}`);

@@ -99,6 +99,9 @@ function parsed(json: string): { pid: number; url: string; version: string } {
   throw new RbeeError("INVALID_RESPONSE", { message: "Cannot understand the hive.json of that machine" });
 }
 
+/** SIGILL, SIGBUS and SIGSEGV: of another kind of machine, or cut off. */
+const programFaults = [4, 7, 11];
+
 function whyNot(facts: RemoteHiveFacts, told: Map<string, string>, { code, stdout, stderr }: RemoteResult): RbeeError {
   const { node, exe } = facts;
   const failed = (message: string, hint: string, errorCode: ErrorCode = "HIVE_START_FAILED") =>
@@ -125,8 +128,10 @@ function whyNot(facts: RemoteHiveFacts, told: Map<string, string>, { code, stdou
     const signal = Number(died) > 128 ? `number ${Number(died) - 128}` : null;
     const error = startFailure(stderr, { code: Number(died), signal, cause: "exited" });
     const message = error.message.replace("the hive:", `the hive on ${node}:`);
-    const isWrong = /Exec format error|cannot execute|not found|GLIBC/i.test(stderr);
-    const hint = isWrong ? `Install it anew: rbee setup install --node ${node}` : error.hint;
+    // Its own error tells what mends it. What else ends before it listens is no hive of ours, unless somebody killed it.
+    const isWrong = signal === null || programFaults.includes(Number(died) - 128);
+    const otherwise = isWrong ? `Install it anew: rbee setup install --node ${node}` : `See rbee logs --node ${node}`;
+    const hint = error.cause ? error.hint : otherwise;
     return new RbeeError(error.code, { message, details: { ...error.details, node }, hint, cause: error.cause });
   }
   const said = lastWords(code, stdout, stderr);

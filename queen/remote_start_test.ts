@@ -25,10 +25,11 @@ ${body}
     Deno.writeTextFileSync(`${this.home}/rbee/current/rbee-hive`, script, { mode: 0o755 });
   }
 
-  async run(action: "find" | "start" | "stop", more: Record<string, string> = {}) {
+  /** `first`: a command of the login shell before the script. */
+  async run(action: "find" | "start" | "stop", more: Record<string, string> = {}, first = "") {
     const { command, input } = startCommand(action, this.facts);
     const child = new Deno.Command("/bin/sh", {
-      args: ["-c", command],
+      args: ["-c", first + command],
       clearEnv: true,
       env: { HOME: this.home, PATH: "/usr/bin:/bin", ...more },
       cwd: "/",
@@ -92,6 +93,15 @@ Deno.test("a file that names a process which is no hive any more is no hive", as
   Deno.writeTextFileSync(`${box.home}/.rbee/hive.json`, JSON.stringify(stale));
   assert.equal(await box.run("find"), undefined);
   assert.equal((await box.run("start"))?.how, "started");
+});
+
+Deno.test("a file that names the process of the script itself, as after a reboot, is no hive", async () => {
+  await using box = new Box();
+  box.install(lives);
+  Deno.mkdirSync(`${box.home}/.rbee`);
+  const stale = `{"pid":%s,"url":"http://127.0.0.1:1","version":"0.1.0","started_unix":1}`;
+  const started = await box.run("start", {}, `printf '${stale}' $$ >"$HOME/.rbee/hive.json"; `);
+  assert.equal(started?.how, "started");
 });
 
 Deno.test("RBEE_HOME of that login is where the hive lives", async () => {

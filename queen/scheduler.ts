@@ -84,7 +84,7 @@ export class Scheduler {
       case "hiveWanted":
         return this.#fleet.wantHive(event.node);
       case "hiveConnected":
-        return this.#fleet.onHiveConnected(event.node);
+        return; // it is of use once it has shown what it has: its first picture follows
       case "hiveFailed":
         return this.#fleet.onHiveGone(event.node, event.error, "failed");
       case "hiveLost":

@@ -80,7 +80,8 @@ const done: StreamEnd = { kind: "done", failed: false };
 Deno.test("a cold task starts the hive, then a worker, waits while it loads, and starts when it is idle", () => {
   const b = new Bench();
   ok(types(b.submit("t1")).includes("ensureHive"));
-  const spawned = b.tell({ type: "hiveConnected", node: "local" }).find((e) => e.type === "spawnWorker");
+  deepStrictEqual(types(b.tell({ type: "hiveConnected", node: "local" })), []);
+  const spawned = b.status().find((e) => e.type === "spawnWorker");
   ok(spawned?.type === "spawnWorker" && spawned.demand.model === "builtin:tiny");
   const worker = { worker_id: "worker-a", url: "http://127.0.0.1:8081", state: "loading" as const };
   b.tell({ type: "spawnAnswered", spawn: spawned.spawn, worker });
@@ -91,6 +92,19 @@ Deno.test("a cold task starts the hive, then a worker, waits while it loads, and
   deepStrictEqual(types(ready).filter((t) => t === "progress" || t === "startTask"), ["progress", "startTask"]);
   deepStrictEqual(ended(b.streamEnded("t1", done)), [["t1", "done", ""]]);
   deepStrictEqual(b.scheduler.counts(), { waiting: 0, running: 0, slotsHeld: 0, spawns: 0, timers: 0 });
+});
+
+Deno.test("a hive that comes back with a fitting worker is not asked for another one", () => {
+  const b = new Bench();
+  b.status(record());
+  b.submit("t1");
+  b.tell({ type: "hiveLost", node: "local", error: error("CONNECTION_LOST") });
+  b.streamEnded("t1", { kind: "broken", error: error("CONNECTION_LOST"), begun: true });
+  deepStrictEqual(said(b.submit("t2")), ["🐝 Starting the hive on local"]);
+  b.tell({ type: "hiveConnected", node: "local" });
+  const back = b.status(record());
+  deepStrictEqual(started(back), [["t2", "worker-a"]]);
+  ok(!types(back).includes("spawnWorker"));
 });
 
 Deno.test("two tasks never take the same last slot: the second waits, and starts the moment the first ends", () => {

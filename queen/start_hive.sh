@@ -12,13 +12,14 @@ case $exe in "~/"*) exe=$HOME/${exe#"~/"} ;; esac
 
 say() { printf 'rbee-start: %s\n' "$*"; }
 
-# Sets pid when hive.json names a living hive. The file outlives a killed one, and its number may be anybody's by now.
+# Sets pid when hive.json names a living hive. The file outlives a killed one, and its number may be anybody's by now:
+# after a reboot even that of this script, whose command line names the executable, too.
 running() {
   [ -s "$home/hive.json" ] || return 1
   pid=$(sed -n 's/.*"pid":[ ]*\([0-9][0-9]*\).*/\1/p' "$home/hive.json")
   [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || return 1
   command=$({ tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null || ps -o args= -p "$pid" 2>/dev/null) || return 1
-  case $command in *rbee-hive*|*hive/main.ts*) return 0 ;; *) return 1 ;; esac
+  case $command in *rbee-hive" daemon"*|*hive/main.ts" daemon"*) return 0 ;; *) return 1 ;; esac
 }
 
 tell() {
@@ -55,13 +56,19 @@ esac
 
 if running; then tell found; exit 0; fi
 if [ ! -x "$exe" ]; then say "missing $exe"; exit 1; fi
-if ! { mkdir -p "$home/logs" && : >"$home/logs/hive.boot.log"; } 2>"${TMPDIR:-/tmp}/rbee-start.$$"; then
-  say "unwritable $(tail -n 1 "${TMPDIR:-/tmp}/rbee-start.$$" 2>/dev/null)"
-  rm -f "${TMPDIR:-/tmp}/rbee-start.$$"
+# Not an empty file: a full disk still takes its name. English, because the queen reads why.
+probe() {
+  LC_ALL=C
+  export LC_ALL
+  mkdir -p "$home/logs" && printf '%4096s' '' | cat >"$home/logs/hive.boot.log"
+}
+if ! why=$(probe 2>&1); then
+  say "unwritable $(printf '%s\n' "$why" | tail -n 1)"
   exit 1
 fi
-rm -f "${TMPDIR:-/tmp}/rbee-start.$$"
 cd "$home"
+# After a reboot the new hive may well get the number that is in the old one's file: only another file is its own.
+former=$(cat hive.json 2>/dev/null || true)
 RBEE_HIVE_PORT=$hive_port RBEE_WORKERS_PORT_START=$first_port RBEE_WORKERS_PORT_END=$last_port
 export RBEE_HIVE_PORT RBEE_WORKERS_PORT_START RBEE_WORKERS_PORT_END
 # In a session of its own: it outlives this login, and ends when no queen renews its lease.
@@ -70,7 +77,7 @@ if command -v setsid >/dev/null 2>&1; then own_session=setsid; fi
 $own_session nohup "$exe" daemon --leased --detached --port-fallback </dev/null >"$home/logs/hive.boot.log" 2>&1 &
 started=$!
 i=0
-until running && [ "$pid" = "$started" ]; do
+until [ "$(cat hive.json 2>/dev/null || true)" != "$former" ] && running && [ "$pid" = "$started" ]; do
   if ! kill -0 "$started" 2>/dev/null; then
     # Of two starts at once one finds the other's hive.
     if running; then tell found; exit 0; fi

@@ -1,6 +1,6 @@
 /**
- * What daemons that were killed leave behind: a file that names a process that lives no more, and folders of workers
- * that died with their hive.
+ * What daemons that were killed leave behind: a file that names a process that lives no more, folders of workers that
+ * died with their hive, and sockets of a queen's SSH connections.
  *
  * @module
  */
@@ -20,7 +20,10 @@ export function removeLeftovers(paths: Paths): number {
   for (const path of [paths.queenFile, paths.hiveFile]) {
     const running = readRunning(path);
     if (running && isAlive(running.pid)) living++;
-    else if (running) remove(path);
+    else if (running) {
+      remove(path);
+      if (path === paths.queenFile) remove(paths.sshSockets); // her connections have ended with her
+    }
   }
   for (const { path, pid } of workerFolders(paths.workers)) {
     // One without a pid may be just beginning: the next hive, who is alone then, sees to it.

@@ -15,6 +15,7 @@ Deno.test("what names a dead process goes, what names a living one stays and is 
     await Deno.mkdir(`${p.workers}/${id}`, { recursive: true });
     if (pid) await Deno.writeTextFile(`${p.workers}/${id}/${workerPidFile}`, `${pid}\n`);
   }
+  await Deno.mkdir(`${p.sshSockets}/01234567`, { recursive: true });
   assert.equal(removeLeftovers(p), 2);
   assert.deepEqual([...Deno.readDirSync(home)].map((e) => e.name).sort(), ["hive.json", "workers"]);
   assert.deepEqual([...Deno.readDirSync(p.workers)].map((e) => e.name).sort(), ["worker-living", "worker-unborn"]);

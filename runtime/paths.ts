@@ -24,6 +24,8 @@ export interface Paths {
   readonly logs: string;
   /** One folder a worker, made and removed by its hive. */
   readonly workers: string;
+  /** The sockets of the queen's SSH connections. Short: a socket's path has at most about 100 bytes. */
+  readonly sshSockets: string;
   /** Texts of inferences that were cut off. */
   readonly partial: string;
   readonly models: string;
@@ -83,6 +85,7 @@ export function paths(read: (name: string) => string | undefined = environment):
     calibrationFile: `${home}/calibration.json`,
     logs: `${home}/logs`,
     workers: `${home}/workers`,
+    sshSockets: `${home}/s`,
     partial: `${home}/partial`,
     models: custom ? `${home}/models` : `${user.data}/rbee/models`,
     configFiles: chosen ? [chosen] : [`${user.config}/rbee/config.toml`, systemConfigFile],

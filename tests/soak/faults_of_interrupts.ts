@@ -8,7 +8,7 @@ import { eventually } from "../support/eventually.ts";
 import { inferMidStream, largeModel, oneWorkerIs, slowModel, steadyModel } from "../support/flows.ts";
 import type { Program } from "../support/program.ts";
 import type { World } from "../support/world.ts";
-import { assertCanceled } from "./ends.ts";
+import { assertCanceled } from "../support/ends.ts";
 import { aWhile, type Fault, type Stage, type Struck } from "./fault.ts";
 import { up } from "./faults_of_signals.ts";
 

@@ -9,7 +9,7 @@ import { inferMidStream, oneWorkerIs, steadyModel } from "../support/flows.ts";
 import { isAlive, send } from "../support/processes.ts";
 import type { Finished, Program } from "../support/program.ts";
 import type { Executable, World } from "../support/world.ts";
-import { assertAnswerOrError, assertBroken, assertCanceled } from "./ends.ts";
+import { assertAnswerOrError, assertBroken, assertCanceled } from "../support/ends.ts";
 import { aWhile, type Fault, ladderMs, orphanMs, type Stage, type Struck } from "./fault.ts";
 import { livingOf } from "./round.ts";
 

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { inferMidStream, oneWorkerIs, steadyModel } from "../support/flows.ts";
 import { send } from "../support/processes.ts";
-import { assertBroken, assertCanceled } from "./ends.ts";
+import { assertBroken, assertCanceled } from "../support/ends.ts";
 import { aWhile, type Fault, ladderMs, type Stage, type Struck } from "./fault.ts";
 import { up } from "./faults_of_signals.ts";
 import { livingOf } from "./round.ts";

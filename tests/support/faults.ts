@@ -21,7 +21,7 @@ export interface Fault {
 export const faultRuns = 2;
 
 /** No orphan may be left after this time. */
-const orphanMs = 15_000;
+export const orphanMs = 15_000;
 
 /** Returns the one process of a program in this world. */
 function processOfProgram(world: World, { program }: Fault): ProcessEntry {

@@ -13,21 +13,31 @@ import { largeForm, slowGguf } from "./slow_gguf.ts";
 import { temporaryFolder } from "./temporary.ts";
 import type { World } from "./world.ts";
 
-const folder = () => join(temporaryFolder(), "rbee-test-models");
+/** Returns the folder of the models that tests make; it is there. */
+export function modelsFolder(): string {
+  const path = join(temporaryFolder(), "rbee-test-models");
+  Deno.mkdirSync(path, { recursive: true });
+  return path;
+}
 
 /** Returns the reference of a model of about 20 ms a token. */
 export async function slowModel(): Promise<string> {
-  return `file:${await slowGguf({ folder: folder() })}`;
+  return `file:${await slowGguf({ folder: modelsFolder() })}`;
 }
 
 /** Returns the reference of a model of some milliseconds a token: slow enough to be caught, quick to load. */
 export async function steadyModel(): Promise<string> {
-  return `file:${await slowGguf({ folder: folder(), layers: 32, width: 256 })}`;
+  return `file:${await slowGguf({ folder: modelsFolder(), layers: 32, width: 256 })}`;
+}
+
+/** Returns the reference of a model of several milliseconds a token: it lasts, also when many answer at once. */
+export async function lastingModel(): Promise<string> {
+  return `file:${await slowGguf({ folder: modelsFolder(), layers: 32, width: 512 })}`;
 }
 
 /** Returns the reference of a model that takes a while to load. */
 export async function largeModel(): Promise<string> {
-  return `file:${await slowGguf({ folder: folder(), ...largeForm })}`;
+  return `file:${await slowGguf({ folder: modelsFolder(), ...largeForm })}`;
 }
 
 /** Starts `rbee infer` on the steady model and returns it when its first tokens have come. */

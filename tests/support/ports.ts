@@ -87,9 +87,10 @@ export function listenersBeside(pid: number | "self"): Listener[] {
   });
 }
 
-/** Returns how many connections the network namespace of a process has, those included that are ending. */
+/** Returns how many connections to other machines the network namespace of a process has, those included that are ending. */
 export function connectionsBeside(pid: number): number {
-  return socketsBeside(pid).filter(([, , , state]) => state !== portListen).length;
+  return socketsBeside(pid).filter(([, local, , state]) => state !== portListen && !loopback.test(local.split(":")[0]))
+    .length;
 }
 
 /** The kernel's table, a line for each TCP socket, in columns. */

@@ -54,6 +54,8 @@ export class World implements AsyncDisposable {
   readonly userHome: string;
   readonly ports: PortRange;
   readonly programs: Program[] = [];
+  /** Added to the environment of whatever is started in it. */
+  readonly env: Record<string, string> = {};
   readonly #config: Record<string, Record<string, unknown>>;
 
   constructor() {
@@ -100,6 +102,7 @@ export class World implements AsyncDisposable {
       RBEE_HOME: this.home,
       PATH: "/usr/local/bin:/usr/bin:/bin",
       LANG: "C.UTF-8",
+      ...this.env,
       ...extra,
     };
   }
@@ -128,6 +131,18 @@ export class World implements AsyncDisposable {
     return await this.start(program, args, options).ends(options.withinMs ?? 20_000);
   }
 
+  /** Starts a queen that stays. Throws when that fails. */
+  async up(): Promise<void> {
+    const { code, stderr } = await this.run("rbee", ["up"]);
+    if (code !== 0) throw new Error(`Cannot start a queen: ${stderr}`);
+  }
+
+  /** Ends the queen, when there is one, and all that is hers. Throws when that fails. */
+  async down(): Promise<void> {
+    const { code, stderr } = await this.run("rbee", ["down"], { withinMs: 30_000 });
+    if (code !== 0) throw new Error(`Cannot end the queen: ${stderr}`);
+  }
+
   /** Starts a hive by hand, as an operator does, and waits until it answers. */
   async startHive(): Promise<Program> {
     const hive = this.start("rbee-hive", ["daemon"]);
@@ -137,7 +152,8 @@ export class World implements AsyncDisposable {
 
   /** Starts a queen by hand, as an operator does, and waits until she answers. */
   async startQueen(env: Record<string, string> = {}): Promise<Program> {
-    const queen = this.start("queen-rbee", ["daemon"], { env: { PATH: `${executables}:/usr/bin:/bin`, ...env } });
+    const PATH = `${executables}:${this.env.PATH ?? "/usr/bin:/bin"}`;
+    const queen = this.start("queen-rbee", ["daemon"], { env: { PATH, ...env } });
     await this.#answers(queen, () => this.queenUrl(), "/health");
     return queen;
   }
@@ -220,12 +236,13 @@ export class World implements AsyncDisposable {
     ];
   }
 
-  /** What is left of rbee in this world: what still runs, and files of running daemons. Empty when all is gone. */
+  /** What is left of rbee in this world: what still runs, files of running daemons, SSH connections' sockets. Empty when all is gone. */
   leftovers(): string[] {
     return [
       ...this.living(),
       ...["queen.json", "hive.json"].filter((name) => exists(join(this.home, name))),
       ...namesIn(join(this.home, "workers")).map((name) => `workers/${name}`),
+      ...namesIn(join(this.home, "s")).map((name) => `s/${name}`),
     ];
   }
 

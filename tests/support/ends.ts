@@ -4,8 +4,8 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { assertOneClearError } from "../support/flows.ts";
-import type { Finished } from "../support/program.ts";
+import { assertOneClearError } from "./flows.ts";
+import type { Finished } from "./program.ts";
 
 /** Asserts that the user's own interruption is acknowledged: exit 130, `Canceled.`, no error. */
 export function assertCanceled({ code, stderr }: Finished): void {
@@ -20,9 +20,10 @@ export function assertAnswerOrError(finished: Finished): void {
   else assertBroken(finished);
 }
 
-/** Asserts one clear error, and that the text that came until then was saved as it was shown. */
-export function assertBroken(finished: Finished): void {
-  assertOneClearError(finished);
+/** Asserts one clear error (one of `codes`), and that the text that came until then was saved as it was shown. */
+export function assertBroken(finished: Finished, codes?: readonly string[]): void {
+  const code = assertOneClearError(finished);
+  if (codes) assert.ok(codes.includes(code), `${codes.join(" or ")}: ${finished.stderr}`);
   if (finished.stdout.trim() === "") return;
   const path = finished.stderr.match(/(\/\S*rbee-partial-\S+\.txt)/)?.[1];
   assert.ok(path, `the partial text was saved: ${finished.stderr}`);

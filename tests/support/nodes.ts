@@ -1,0 +1,240 @@
+/**
+ * Machines with rbee on them, as nodes of a world's queen: what a person has after `setup add-node` and
+ * `setup install`, what runs there, and what is left there.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { stringify } from "smol-toml";
+import { basename, join } from "../../runtime/path.ts";
+import { Cluster } from "./cluster.ts";
+import type { HostOptions } from "./cluster_folder.ts";
+import type { ClusterHost } from "./cluster_host.ts";
+import { eventually, patience } from "./eventually.ts";
+import { lastingModel, modelsFolder } from "./flows.ts";
+import type { ProcessEntry } from "./processes.ts";
+import type { Finished, Program } from "./program.ts";
+import { type Executable, executables, World } from "./world.ts";
+
+/** Nothing runs on a node after this time: 15 s of a lease, and the hive's look at it. */
+export const nodeOrphanMs = 20_000;
+
+const sshPort = 22;
+const modelsThere = "models";
+
+/** A machine that a world's queen knows by the name that its host has. */
+export class Node {
+  readonly world: World;
+  readonly host: ClusterHost;
+
+  constructor(world: World, host: ClusterHost) {
+    this.world = world;
+    this.host = host;
+  }
+
+  /** Its name. */
+  get name(): string {
+    return this.host.name;
+  }
+
+  /** Registers it with the world's queen; `more`: further flags. */
+  async register(more: readonly string[] = []): Promise<void> {
+    const { name, host: { user } } = this;
+    const args = ["setup", "add-node", "--name", name, "--ssh-host", name, "--ssh-user", user];
+    const { code, stderr } = await this.world.run("rbee", [...args, ...more]);
+    assert.equal(code, 0, stderr);
+  }
+
+  /** Returns the reference by which its hive finds one of this machine's test models. */
+  modelThere(reference: string): string {
+    return `file:${join(this.host.userHome, modelsThere, basename(reference))}`;
+  }
+
+  /** Starts `rbee infer` on it and returns it when its first tokens have come. */
+  async inferMidStream({ tokens = 3_500 } = {}): Promise<Program> {
+    const model = this.modelThere(await lastingModel());
+    const args = ["infer", "--node", this.name, "--model", model, "--prompt", "a long story", "--ignore-eos"];
+    const program = this.world.start("rbee", [...args, "--max-tokens", String(tokens)]);
+    await program.sees(/\S[\s\S]{20,}/, { stream: "stdout", withinMs: 20_000 });
+    return program;
+  }
+
+  /** Runs a short inference on it. */
+  async infer(): Promise<Finished> {
+    const model = this.modelThere(await lastingModel());
+    const args = ["infer", "--node", this.name, "--model", model, "--prompt", "hello", "--max-tokens", "4"];
+    return await this.world.run("rbee", args, { withinMs: 30_000 });
+  }
+
+  /** Asserts that the next inference on it works. */
+  async nextInferWorks(): Promise<void> {
+    const { code, stdout, stderr } = await this.infer();
+    assert.equal(code, 0, `the next infer on ${this.name}: ${stderr}`);
+    assert.match(stdout, /\S/, `the next infer on ${this.name} writes text`);
+  }
+
+  /** Its one process of a program. */
+  one(program: Executable): ProcessEntry {
+    const found = this.host.rbeeProcesses(program);
+    assert.equal(found.length, 1, `one ${program} on ${this.name}: ${found.map((p) => p.args.join(" ")).join("; ")}`);
+    return found[0];
+  }
+
+  /** The world's process that holds the SSH connection to it. */
+  sshMaster(): ProcessEntry {
+    const found = this.world.processes().filter(({ args }) =>
+      args.includes("ControlMaster=yes") && args.some((arg) => arg.endsWith(`@${this.name}`))
+    );
+    assert.equal(found.length, 1, `one connection to ${this.name}: ${found.map((p) => p.args.join(" ")).join("; ")}`);
+    return found[0];
+  }
+
+  /** What runs on it: rbee's processes, and what listens but its sshd. */
+  living(): string[] {
+    return [
+      ...this.host.rbeeProcesses().map((p) => `${this.name}: process ${p.pid} ${p.args.join(" ").slice(0, 120)}`),
+      ...this.host.listeners().filter(({ port }) => port !== sshPort).map(({ port }) => `${this.name}: port ${port}`),
+    ];
+  }
+
+  /** What is left on it: what runs, and files of running daemons. */
+  leftovers(): string[] {
+    const home = join(this.host.home, ".rbee");
+    return [
+      ...this.living(),
+      ...(namesIn(home).includes("hive.json") ? [`${this.name}: hive.json`] : []),
+      ...namesIn(join(home, "workers")).map((name) => `${this.name}: workers/${name}`),
+    ];
+  }
+
+  /** Resolves when nothing runs on it. Throws with what does, after `withinMs`. */
+  async nothingRuns(withinMs: number = nodeOrphanMs): Promise<void> {
+    await eventually(() => this.living().length === 0, {
+      withinMs: withinMs / patience,
+      what: `nothing runs on ${this.name} after ${withinMs / 1_000} s`,
+      seen: () => this.living().join(", "),
+    });
+  }
+
+  /** Returns what its programs have logged, for the report of a failure. */
+  report(): string {
+    const logs = join(this.host.home, ".rbee/logs");
+    const texts = namesIn(logs).map((name) =>
+      `--- ${this.name}: logs/${name}\n${Deno.readTextFileSync(join(logs, name)).slice(-3_000)}`
+    );
+    return [...texts, `--- ${this.name}: left: ${this.leftovers().join(", ") || "nothing"}`].join("\n");
+  }
+}
+
+/** What a hive on these machines is configured with: these tests start many, and none of them is about speed. */
+const quick = { workers: { threads: 1 }, hive: { drain_s: 3 } };
+/** What a queen of these tests is configured with: whoever is asked to end does not wait for long answers. */
+const quickQueen = { queen: { drain_s: 3 }, remote: { connect_timeout_s: 3 }, ...quick };
+
+/** Machines with this build and the test models on them, and the worlds of those who use them. */
+export class NodeCluster implements AsyncDisposable {
+  readonly cluster: Cluster;
+  readonly worlds: World[] = [];
+  readonly #nodes: Node[] = [];
+
+  private constructor(world: World, cluster: Cluster) {
+    this.cluster = cluster;
+    this.#take(world);
+  }
+
+  /** Returns machines that nobody has registered yet. Throws where `canRunCluster` is false. */
+  static async create(hosts: readonly (string | HostOptions)[]): Promise<NodeCluster> {
+    const world = new World();
+    try {
+      const cluster = await Cluster.create(world, { hosts: hosts.map(withRbee) });
+      for (const host of cluster.hosts) writeConfig(join(host.home, ".config/rbee/config.toml"), quick);
+      return new NodeCluster(world, cluster);
+    } catch (error) {
+      await world[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** The first of its worlds. */
+  get world(): World {
+    return this.worlds[0];
+  }
+
+  /** Adds a world: another person's home, ports and queen, with the same SSH keys. */
+  addWorld(): World {
+    return this.#take(new World());
+  }
+
+  /** Registers a machine with the queen of a world (the first one); `more`: further flags of `add-node`. */
+  async add(name: string, world: World = this.world, more: readonly string[] = []): Promise<Node> {
+    const node = new Node(world, this.cluster.host(name));
+    this.#nodes.push(node);
+    await node.register(more);
+    return node;
+  }
+
+  /** Ends the queen of a world (the first one), and asserts that nothing is left, here and on its nodes. */
+  async down(world: World = this.world): Promise<void> {
+    await world.down();
+    await this.nothingLeft(world);
+  }
+
+  /** Asserts that nothing is left of a world and on its nodes. */
+  async nothingLeft(world: World = this.world, withinMs = 10_000): Promise<void> {
+    const left = () => [world, ...this.#nodes.filter((n) => n.world === world)].flatMap((one) => one.leftovers());
+    await eventually(() => left().length === 0, { withinMs, what: "nothing is left", seen: () => left().join(", ") });
+  }
+
+  /** What happened, for the report of a failure. */
+  report(): string {
+    return [...this.worlds, ...this.#nodes].map((one) => one.report()).join("\n");
+  }
+
+  /** Ends everything. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const [first, ...others] = this.worlds;
+    for (const world of others) await world[Symbol.asyncDispose]();
+    await this.cluster[Symbol.asyncDispose]();
+    await first[Symbol.asyncDispose]();
+  }
+
+  #take(world: World): World {
+    world.env.PATH = `${this.cluster.ssh.bin}:${world.environment().PATH}`;
+    world.configure(quickQueen);
+    this.worlds.push(world);
+    return world;
+  }
+}
+
+/** Runs a test with such machines; a failure tells what happened on them. */
+export async function onNodes(
+  hosts: readonly (string | HostOptions)[],
+  test: (nodes: NodeCluster) => Promise<void>,
+): Promise<void> {
+  await using nodes = await NodeCluster.create(hosts);
+  try {
+    await test(nodes);
+  } catch (error) {
+    if (error instanceof Error) error.message += `\n${nodes.report()}`; // the runner prints it, unlike the stack
+    throw error;
+  }
+}
+
+/** Adds to a machine what `setup install` brings there, and the models. */
+function withRbee(wanted: string | HostOptions): HostOptions {
+  const host = typeof wanted === "string" ? { name: wanted } : wanted;
+  return { ...host, home: { "rbee/current": executables, [modelsThere]: modelsFolder(), ...host.home } };
+}
+
+function writeConfig(path: string, tables: Record<string, Record<string, unknown>>): void {
+  Deno.mkdirSync(join(path, ".."), { recursive: true });
+  Deno.writeTextFileSync(path, stringify(tables));
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map((entry) => entry.name);
+  } catch {
+    return []; // it is not there
+  }
+}
