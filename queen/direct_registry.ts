@@ -39,7 +39,10 @@ export async function updateDirect(
   if (change.ca_cert_file && change.plaintext !== true) row.plaintext = false;
   check(row);
   await testDirectHive(row, signal);
-  if (!registry.updateDirect(row)) return false; // it was removed meanwhile
+  const meanwhile = registry.directNode(row.node_name);
+  if (!meanwhile) return false; // it was removed
+  if (fields.some((field) => meanwhile[field] !== before[field])) throw changedMeanwhile(row.node_name);
+  if (!registry.updateDirect(row)) return false;
   registry.noteLogin(row.node_name, now());
   return true;
 }
@@ -53,6 +56,15 @@ export async function testDirect(registry: NodeRegistry, row: DirectNode, signal
     throw thrown;
   }
   registry.noteLogin(row.node_name, now());
+}
+
+/** Returns the error for a change that would undo another one, which came while this one was tried out. */
+export function changedMeanwhile(node: string): RbeeError {
+  return new RbeeError("TEMPORARY_UNAVAILABLE", {
+    message: `Cannot update node '${node}': its address was changed by another command at the same time`,
+    details: { node },
+    hint: `Look at it and try again: rbee setup show-node --name ${node}`,
+  });
 }
 
 /** Returns the error for fields that do not go with a node's transport. */

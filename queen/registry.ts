@@ -15,7 +15,7 @@ import {
 } from "../protocol/node.ts";
 import { queenRoutes } from "../protocol/queen_routes.ts";
 import { type Endpoint, endpoint } from "../runtime/serve.ts";
-import { addDirect, testDirect, updateDirect, wrongFields } from "./direct_registry.ts";
+import { addDirect, changedMeanwhile, testDirect, updateDirect, wrongFields } from "./direct_registry.ts";
 import type { NodeRegistry } from "./nodes.ts";
 import { testConnection } from "./ssh.ts";
 import { checkNames } from "./ssh_names.ts";
@@ -161,13 +161,6 @@ function refuseLocal(name: string): void {
     hint: "Use another name",
   });
 }
-
-const changedMeanwhile = (name: string) =>
-  new RbeeError("TEMPORARY_UNAVAILABLE", {
-    message: `Cannot update node '${name}': its address was changed by another command at the same time`,
-    details: { node: name },
-    hint: `Look at it and try again: rbee setup show-node --name ${name}`,
-  });
 
 const taken = (name: string) =>
   new RbeeError("NODE_ALREADY_EXISTS", {

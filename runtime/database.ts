@@ -42,7 +42,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       [Symbol.dispose]() {
         if (!db.isOpen) return;
         db.close();
-        lock.close(); // the kernel frees the lock with the descriptor
+        // A child that is just being started holds the same lock until it is its own program: closing is not enough.
+        lock.unlockSync();
+        lock.close();
       },
     };
   } catch (error) {

@@ -168,10 +168,12 @@ function changed(setUp: RegistrySetUp, { before, chance }: { before?: Said; chan
 
 /** Compares the file with what clients know, and takes over what became of the changes that were not answered. */
 async function compare({ world, acknowledged, open }: RegistrySetUp): Promise<void> {
-  using database = await openDatabase({
-    ...{ path: join(world.home, "beehives.db"), migrations: registryMigrations },
-    ...{ synchronous: "full" as const, owner: "another queen" },
-  });
+  const options = { path: join(world.home, "beehives.db"), migrations: registryMigrations };
+  // A child that she was just starting holds her lock until it is a program of its own.
+  using database = await eventually(
+    () => openDatabase({ ...options, synchronous: "full", owner: "another queen" }),
+    { withinMs: 1_000, what: "the killed queen's lock is free" },
+  );
   assert.equal(database.movedAside, undefined, "the file is sound");
   assert.deepEqual({ ...database.db.prepare("pragma integrity_check").get() }, { integrity_check: "ok" });
   const rows = new Map(new NodeRegistry(database).beehives().map((row) => [row.node_name, row]));
