@@ -73,6 +73,8 @@ export async function registryKill(setUp: RegistrySetUp, chance: SeededRandom): 
       folder: join(world.root, "sshd"),
       port: sshdPort(world),
       authorizedKeys: join(ssh.folder, "id_ed25519.pub"),
+      // All nodes are this one machine: besides the clients' logins come the queen's own connections to each node.
+      config: ["MaxStartups 100"],
     });
     ssh.trust(sshd.port, sshd.hostKey);
     const env = { PATH: `${ssh.bin}:${executables}:/usr/bin:/bin` };
