@@ -11,7 +11,7 @@ import { type Child, within } from "../runtime/process.ts";
 
 /** How patient to be. */
 export interface StopOptions {
-  /** False when nobody can be waiting for its answers any more. */
+  /** False when nobody can be waiting for its answers any more: then there is nothing to let end. */
   readonly drain: boolean;
   /** How long running requests may take, the question included. */
   readonly drainMs?: number;
@@ -23,7 +23,7 @@ export interface StopOptions {
 /** Takes a worker down the ladder. Resolves when its process is gone; never rejects. */
 export async function stopWorker(child: Child, peer: Peer, options: StopOptions): Promise<void> {
   const drainMs = options.drainMs ?? limits.drainMs;
-  let graceMs = options.termGraceMs ?? (options.drain ? limits.termGraceMs : limits.shutdownAckMs);
+  let graceMs = options.termGraceMs ?? (options.drain ? limits.termGraceMs : limits.termGraceSilentMs);
   if (options.drain) {
     const askedAt = performance.now();
     const asked = await Promise.race([ask(peer, options.ackMs ?? limits.shutdownAckMs), child.ended]);
