@@ -5,6 +5,7 @@
  */
 import type { Fault } from "./fault.ts";
 import { clientFaults } from "./faults_of_clients.ts";
+import { machineFaults } from "./faults_of_machines.ts";
 import { interruptFaults } from "./faults_of_interrupts.ts";
 import { registryFaults } from "./faults_of_the_registry.ts";
 import { signalFaults } from "./faults_of_signals.ts";
@@ -18,6 +19,7 @@ export function faults(only = ""): Fault[] {
     ...clientFaults(),
     ...stoppedWorkerFaults(),
     ...registryFaults(),
+    ...machineFaults(),
   ];
   return all.filter((fault) => fault.name.includes(only));
 }

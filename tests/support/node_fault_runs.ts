@@ -8,10 +8,11 @@ import assert from "node:assert/strict";
 import { Bystander } from "./bystander.ts";
 import { canRunCluster, clusterMissing } from "./cluster.ts";
 import { assertBroken } from "./ends.ts";
-import { eventually, patience } from "./eventually.ts";
+import type { HostOptions } from "./cluster_folder.ts";
+import { eventually, patience, pause } from "./eventually.ts";
 import { faultRuns } from "./faults.ts";
 import type { NodeFault } from "./node_faults.ts";
-import { type Node, nodeOrphanMs, onNodes } from "./nodes.ts";
+import { type Node, type NodeCluster, nodeOrphanMs, onNodes } from "./nodes.ts";
 import { isAlive } from "./processes.ts";
 import type { Finished } from "./program.ts";
 
@@ -20,20 +21,62 @@ const toldMs = 20_000;
 /** How many tokens of an answer that outlasts a cable which is out for 5 s. */
 const lastingTokens = 500;
 
+/** Where a fault is played, and what it may use. */
+export interface FaultStage {
+  readonly nodes: NodeCluster;
+  /** The machine, registered with a queen of `node.world`. */
+  readonly node: Node;
+  /** An answer on another machine that must not be disturbed. */
+  readonly bystander?: Bystander;
+  /** How long to wait before the fault, when everything is prepared. */
+  readonly waitMs?: number;
+}
+
 /** What a run showed. */
-export interface NodeFaultRun {
-  /** `performance.now()` of the fault. */
-  readonly at: number;
+export interface FaultRun {
+  /** Milliseconds from the fault until who waited was told and what must go was gone. */
+  readonly goneMs: number;
   readonly exits: readonly Finished[];
 }
 
-/**
- * The fault in the middle of an answer. It ends with one clear error and the text so far, or goes on where it can; what
- * must go there is gone after `nodeOrphanMs`; the next inference there works.
- */
-export async function nodeFaultMidStream(fault: NodeFault, node: Node, bystander?: Bystander): Promise<NodeFaultRun> {
+/** A fault that can be played again and again on one machine. */
+export interface PlayedFault {
+  /** `kill-worker-mid-stream`. */
+  readonly name: string;
+  readonly what: string;
+  readonly promise: string;
+  /** What its machine must be like. */
+  readonly host?: Omit<HostOptions, "name">;
+  /** Prepares, strikes and judges. The next inference there has worked then; a queen may be left who stays. */
+  readonly play: (stage: FaultStage) => Promise<FaultRun>;
+}
+
+/** Returns the fault in the middle of an answer. */
+export function midStream(fault: NodeFault): PlayedFault {
+  const ends = fault.ends ? "one clear error with the text so far" : "the answer goes on to its end";
+  return {
+    name: `${fault.name}-mid-stream`,
+    what: `${fault.what} mid-stream`,
+    promise: `${ends}, nothing that must go is left there, the next infer works`,
+    play: (stage) => playMidStream(fault, stage),
+  };
+}
+
+/** Returns the fault while a hive and an idle worker rest there. */
+export function atRest(fault: NodeFault): PlayedFault {
+  return {
+    name: `${fault.name}-at-rest`,
+    what: `${fault.what} at rest`,
+    promise: `${fault.leaves} is left there, the next infer works`,
+    play: (stage) => playAtRest(fault, stage),
+  };
+}
+
+async function playMidStream(fault: NodeFault, { node, bystander, waitMs = 0 }: FaultStage): Promise<FaultRun> {
+  await node.world.up();
   const keeper = await node.inferMidStream({ tokens: fault.ends ? 3_500 : lastingTokens });
   const before = running(node);
+  await pause(waitMs);
   const at = performance.now();
   await fault.strike(node);
   await bystander?.goesOn();
@@ -41,22 +84,25 @@ export async function nodeFaultMidStream(fault: NodeFault, node: Node, bystander
   if (fault.ends) assertBroken(finished, fault.ends);
   else assert.equal(finished.code, 0, finished.stderr);
   await leavesOnly(fault, { node, before, at });
+  const goneMs = performance.now() - at;
   await fault.mend?.(node);
   await node.nextInferWorks();
-  return { at, exits: [finished] };
+  return { goneMs, exits: [finished] };
 }
 
-/** The fault while a hive and an idle worker rest there. */
-export async function nodeFaultAtRest(fault: NodeFault, node: Node, bystander?: Bystander): Promise<NodeFaultRun> {
+async function playAtRest(fault: NodeFault, { node, bystander, waitMs = 0 }: FaultStage): Promise<FaultRun> {
+  await node.world.up();
   await node.nextInferWorks();
   const before = running(node);
+  await pause(waitMs);
   const at = performance.now();
   await fault.strike(node);
   await bystander?.goesOn();
   await leavesOnly(fault, { node, before, at });
+  const goneMs = performance.now() - at;
   await fault.mend?.(node);
   await node.nextInferWorks();
-  return { at, exits: [] };
+  return { goneMs, exits: [] };
 }
 
 interface Running {
@@ -84,41 +130,45 @@ async function leavesOnly(
   assert.deepEqual(mustStay.filter((pid) => !isAlive(pid)), [], `${leaves} lives on after ${what}`);
 }
 
-/** What is played, and how a step is called. */
-export interface NodeFaultTest {
-  readonly promise: (fault: NodeFault) => string;
-  readonly play: (fault: NodeFault, node: Node, bystander: Bystander) => Promise<NodeFaultRun>;
+/** Steps that are played at the same time: none of them can say what is another's. */
+const atOnce = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false };
+
+/** What a test of several faults is like. */
+export interface FaultTest {
+  readonly name: string;
+  readonly faults: readonly PlayedFault[];
+  /** Whether all machines are one queen's, and one of them answers all the time; otherwise each has a queen of its own. */
+  readonly isShared: boolean;
 }
 
-/** Registers one test: each of these faults on a machine of its own, all at the same time, each twice. */
-export function testNodeFaults(
-  name: string,
-  faults: readonly NodeFault[],
-  { promise, play }: NodeFaultTest,
-): void {
-  // The steps are played at the same time: none of them can say what is another's.
-  const atOnce = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false };
+/** Registers one test: each fault on a machine of its own, all at the same time, each twice; nothing is left then. */
+export function testFaults({ name, faults, isShared }: FaultTest): void {
+  const hosts = [...faults.map(({ name, host }) => ({ ...host, name })), ...(isShared ? [{ name: "bystander" }] : [])];
   Deno.test({
     name: `${name}${clusterMissing()}`,
     ignore: !canRunCluster(),
     ...atOnce,
     fn: (t) =>
-      onNodes([...faults.map((fault) => fault.name), "bystander"], async (nodes) => {
-        await nodes.world.up();
-        const bystander = await Bystander.start(await nodes.add("bystander"));
+      onNodes(hosts, async (nodes) => {
+        if (isShared) await nodes.world.up();
+        const bystander = isShared ? await Bystander.start(await nodes.add("bystander")) : undefined;
         const passed = await Promise.all(faults.map((fault) =>
           t.step({
-            name: `${fault.what}: ${promise(fault)}`,
+            name: `${fault.what}: ${fault.promise}`,
             ...atOnce,
             async fn() {
-              const node = await nodes.add(fault.name);
-              for (let run = 1; run <= faultRuns; run++) await play(fault, node, bystander);
+              const world = isShared ? nodes.world : nodes.addWorld();
+              const node = await nodes.add(fault.name, world);
+              for (let run = 1; run <= faultRuns; run++) {
+                await fault.play({ nodes, node, bystander });
+                if (!isShared) await nodes.down(world);
+              }
             },
           })
         ));
         assert.ok(passed.every((one) => one), "a fault showed what it must not");
-        await bystander.stop();
-        await nodes.down();
+        await bystander?.stop();
+        if (isShared) await nodes.down();
       }),
   });
 }

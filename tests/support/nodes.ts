@@ -37,11 +37,18 @@ export class Node {
     return this.host.name;
   }
 
-  /** Registers it with the world's queen; `more`: further flags. */
-  async register(more: readonly string[] = []): Promise<void> {
+  /** Registers it with the world's queen. */
+  async register(): Promise<void> {
     const { name, host: { user } } = this;
     const args = ["setup", "add-node", "--name", name, "--ssh-host", name, "--ssh-user", user];
-    const { code, stderr } = await this.world.run("rbee", [...args, ...more]);
+    const { code, stderr } = await this.world.run("rbee", args);
+    assert.equal(code, 0, stderr);
+  }
+
+  /** Tells the queen in which folder there rbee is installed. */
+  async installedAt(path: string): Promise<void> {
+    const args = ["setup", "update-node", "--name", this.name, "--install-path", path];
+    const { code, stderr } = await this.world.run("rbee", args);
     assert.equal(code, 0, stderr);
   }
 
@@ -132,7 +139,7 @@ const quick = { workers: { threads: 1 }, hive: { drain_s: 3 } };
 const quickQueen = { queen: { drain_s: 3 }, remote: { connect_timeout_s: 3 }, ...quick };
 
 /** Machines with this build and the test models on them, and the worlds of those who use them. */
-export class NodeCluster implements AsyncDisposable {
+export class NodeCluster {
   readonly cluster: Cluster;
   readonly worlds: World[] = [];
   readonly #nodes: Node[] = [];
@@ -142,17 +149,13 @@ export class NodeCluster implements AsyncDisposable {
     this.#take(world);
   }
 
-  /** Returns machines that nobody has registered yet. Throws where `canRunCluster` is false. */
-  static async create(hosts: readonly (string | HostOptions)[]): Promise<NodeCluster> {
-    const world = new World();
-    try {
-      const cluster = await Cluster.create(world, { hosts: hosts.map(withRbee) });
-      for (const host of cluster.hosts) writeConfig(join(host.home, ".config/rbee/config.toml"), quick);
-      return new NodeCluster(world, cluster);
-    } catch (error) {
-      await world[Symbol.asyncDispose]();
-      throw error;
-    }
+  /** Returns machines that nobody has registered yet, which end with that world. Throws where `canRunCluster` is false. */
+  static async create(world: World, hosts: readonly (string | HostOptions)[]): Promise<NodeCluster> {
+    const cluster = await Cluster.create(world, { hosts: hosts.map(withRbee) });
+    for (const host of cluster.hosts) writeConfig(join(host.home, ".config/rbee/config.toml"), quick);
+    const nodes = new NodeCluster(world, cluster);
+    world.atEnd(() => nodes.#end());
+    return nodes;
   }
 
   /** The first of its worlds. */
@@ -165,12 +168,18 @@ export class NodeCluster implements AsyncDisposable {
     return this.#take(new World());
   }
 
-  /** Registers a machine with the queen of a world (the first one); `more`: further flags of `add-node`. */
-  async add(name: string, world: World = this.world, more: readonly string[] = []): Promise<Node> {
+  /** Registers a machine with the queen of a world (the first one). */
+  async add(name: string, world: World = this.world): Promise<Node> {
     const node = new Node(world, this.cluster.host(name));
     this.#nodes.push(node);
-    await node.register(more);
+    await node.register();
     return node;
+  }
+
+  /** Returns a machine as the node of a further world, the same one each time. */
+  async secondOf({ host, world: first }: Node): Promise<Node> {
+    const known = this.#nodes.find((node) => node.host === host && node.world !== first);
+    return known ?? await this.add(host.name, this.addWorld());
   }
 
   /** Ends the queen of a world (the first one), and asserts that nothing is left, here and on its nodes. */
@@ -190,12 +199,9 @@ export class NodeCluster implements AsyncDisposable {
     return [...this.worlds, ...this.#nodes].map((one) => one.report()).join("\n");
   }
 
-  /** Ends everything. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    const [first, ...others] = this.worlds;
-    for (const world of others) await world[Symbol.asyncDispose]();
+  async #end(): Promise<void> {
+    for (const world of this.worlds.slice(1)) await world[Symbol.asyncDispose]();
     await this.cluster[Symbol.asyncDispose]();
-    await first[Symbol.asyncDispose]();
   }
 
   #take(world: World): World {
@@ -211,7 +217,8 @@ export async function onNodes(
   hosts: readonly (string | HostOptions)[],
   test: (nodes: NodeCluster) => Promise<void>,
 ): Promise<void> {
-  await using nodes = await NodeCluster.create(hosts);
+  await using world = new World();
+  const nodes = await NodeCluster.create(world, hosts);
   try {
     await test(nodes);
   } catch (error) {

@@ -57,6 +57,7 @@ export class World implements AsyncDisposable {
   /** Added to the environment of whatever is started in it. */
   readonly env: Record<string, string> = {};
   readonly #config: Record<string, Record<string, unknown>>;
+  readonly #closing: (() => Promise<void>)[] = [];
 
   constructor() {
     this.root = newTemporaryFolder();
@@ -266,9 +267,15 @@ export class World implements AsyncDisposable {
     );
   }
 
+  /** Runs before this world ends: what else has to end with it. */
+  atEnd(close: () => Promise<void>): void {
+    this.#closing.push(close);
+  }
+
   /** Kills and reaps everything, frees the ports, removes the files. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
+      for (const close of this.#closing) await close();
       await eventually(() => {
         const left = this.processes();
         killAll(left);
