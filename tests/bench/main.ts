@@ -10,6 +10,10 @@ const benches: Readonly<Record<string, string>> = Object.freeze({
   start: "how long until help, until the first token cold and warm, and how much idle daemons hold",
   relay: "tokens per second and delay per token through the queen, against the worker asked directly",
   worker: "tokens per second of the worker over HTTP, against the engine called in process",
+  transport:
+    "tokens per second and delay per token through the SSH connection to a node, against this machine's worker",
+  nodes: "how long a list over three nodes takes, one of them dead",
+  shutdown: "how long until everything is gone on three nodes with 20 streams, after SIGTERM and SIGKILL at the queen",
 });
 
 const wanted = Deno.args;
@@ -17,7 +21,7 @@ const unknown = wanted.filter((name) => !Object.hasOwn(benches, name));
 if (wanted.length === 0 || unknown.length > 0) {
   if (unknown.length > 0) console.error(`Cannot measure ${unknown.join(", ")}: unknown`);
   console.error("Usage: deno task bench <name> [<name>…]\n");
-  for (const [name, what] of Object.entries(benches)) console.error(`  ${name.padEnd(8)}${what}`);
+  for (const [name, what] of Object.entries(benches)) console.error(`  ${name.padEnd(11)}${what}`);
   Deno.exit(2);
 }
 sayMachine();

@@ -11,7 +11,7 @@ import { type Ask, readTogether, type Together } from "./streams.ts";
 const slots = 64;
 
 /** One comparison. */
-interface Setting {
+export interface Setting {
   readonly streams: number;
   readonly tokens: number;
   readonly pairs: number;
@@ -44,21 +44,27 @@ async function measure(name: string, model: string, settings: readonly Setting[]
     return { url: `${record.url}/v1/inference`, token: world.token(record.id), body: { ...body } };
   };
   say(`\nrelay, ${name}: through the queen against the worker asked directly; medians of paired runs`);
-  const head = ["streams", "worker tokens/s", "queen tokens/s", "ratio", "first token ms", "queen's"];
-  const rows: (string | number)[][] = [[...head, "between tokens ms, median/99 %", "queen's"]];
-  for (const setting of settings) rows.push(await compare(setting, { worker, queen }));
+  const rows: (string | number)[][] = [headOf("worker", "queen")];
+  for (const setting of settings) rows.push(await compare(setting, { floor: worker, measured: queen }));
   sayTable(rows);
 }
 
-async function compare(
+/** Returns the head of the rows that `compare` gives. */
+export function headOf(floor: string, measured: string): string[] {
+  const head = ["streams", `${floor} tokens/s`, `${measured} tokens/s`, "ratio", "first token ms", `${measured}'s`];
+  return [...head, "between tokens ms, median/99 %", `${measured}'s`];
+}
+
+/** Returns one row: the same generations asked of two, in pairs. */
+export async function compare(
   setting: Setting,
-  ask: { worker: (body: object) => Ask; queen: (body: object) => Ask },
+  ask: { floor: (body: object) => Ask; measured: (body: object) => Ask },
 ): Promise<(string | number)[]> {
   const body = { prompt: "Once upon a time", raw: true, temperature: 0, ignore_eos: true, max_tokens: setting.tokens };
-  const runs: { worker: Together[]; queen: Together[] } = { worker: [], queen: [] };
+  const runs: { floor: Together[]; measured: Together[] } = { floor: [], measured: [] };
   for (let pair = 0; pair < setting.pairs; pair++) {
     // who goes first changes: what the machine does besides must not fall on one of them
-    for (const who of pair % 2 === 0 ? ["worker", "queen"] as const : ["queen", "worker"] as const) {
+    for (const who of pair % 2 === 0 ? ["floor", "measured"] as const : ["measured", "floor"] as const) {
       runs[who].push(await readTogether(Array.from({ length: setting.streams }, () => ask[who](body))));
     }
   }
@@ -70,12 +76,12 @@ async function compare(
   };
   return [
     String(setting.streams),
-    speed(runs.worker),
-    speed(runs.queen),
-    median(runs.queen.map((r, at) => r.tokensPerSecond / runs.worker[at].tokensPerSecond)),
-    first(runs.worker),
-    first(runs.queen),
-    gaps(runs.worker),
-    gaps(runs.queen),
+    speed(runs.floor),
+    speed(runs.measured),
+    median(runs.measured.map((r, at) => r.tokensPerSecond / runs.floor[at].tokensPerSecond)),
+    first(runs.floor),
+    first(runs.measured),
+    gaps(runs.floor),
+    gaps(runs.measured),
   ];
 }
