@@ -74,8 +74,9 @@ async function print(keeper: Keeper, body: ReadableStream<Uint8Array>, options: 
       cause,
     });
   }
-  if (options.follow) keeper.render.note("rbee-keeper", `The log ends: the hive on ${options.node} is gone`);
-  else if (isEmpty) keeper.render.note("rbee-keeper", `No log lines on ${options.node}`);
+  if (options.follow) {
+    keeper.render.note("rbee-keeper", `The log on ${options.node} ends: its hive or the queen has ended`);
+  } else if (isEmpty) keeper.render.note("rbee-keeper", `No log lines on ${options.node}`);
 }
 
 /** Yields text that ends with a line; a line without an end at last, or when it is longer than any of ours. */

@@ -63,7 +63,7 @@ function nodeLines(nodes: readonly NodeRow[]): string[] {
       stateText(node.hive_status),
       node.hive_version ?? "-",
       String(node.workers),
-      node.machine ? gigabytes(node.machine.memory_available_bytes) : "-",
+      node.hive_version !== null && node.machine ? gigabytes(node.machine.memory_available_bytes) : "-",
       node.machine ? ["cpu", ...node.machine.gpus.map((gpu) => `${gpu.backend}:${gpu.index}`)].join(" ") : "-",
       hiveText(node),
     ]),

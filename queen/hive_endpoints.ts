@@ -134,8 +134,15 @@ async function log(
     out.signal.addEventListener("abort", left, { once: true });
     try {
       for await (const piece of source) await out.write(piece);
+    } catch (error) {
+      if (!context.stopping.aborted) throw error; // else it ends with us, as it should
     } finally {
       left();
     }
-  }, { contentType: "text/plain; charset=utf-8", keepAlive: false });
+  }, {
+    contentType: "text/plain; charset=utf-8",
+    // Deno's server would compress it, on the way to a program of the same machine.
+    headers: { "cache-control": "no-store, no-transform" },
+    keepAlive: false,
+  });
 }

@@ -18,6 +18,12 @@ main() {
     done | tail -n "$lines"
     return 0
   fi
+  missing=$((lines - $(wc -l <"$file")))
+  if [ "$missing" -gt 0 ]; then
+    for piece in "$file.2" "$file.1"; do
+      [ ! -r "$piece" ] || cat "$piece"
+    done | tail -n "$missing"
+  fi
   # The shell gives what runs in the background no standard input, so another name for it is kept.
   exec 3<&0
   tail -n "$lines" -F "$file" 2>/dev/null 3<&- &

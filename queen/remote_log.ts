@@ -54,6 +54,7 @@ export async function openRemoteLog(
   const first = inTime ? await head.catch(() => undefined) : undefined;
   if (first?.found) return rest(first.rest);
   stop();
+  reader.cancel().catch(() => {});
   signal.throwIfAborted();
   if (first) throw noLog(wish);
   const { stderr } = await process.ended;

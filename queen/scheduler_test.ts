@@ -316,3 +316,14 @@ Deno.test("late and repeated reports change nothing", () => {
   b.tell({ type: "hiveConnected", node: "local" });
   strictEqual(b.effects.length, before);
 });
+
+Deno.test("a hive that was stopped on purpose is not started again for those who waited for it; the next task may", () => {
+  const bench = new Bench();
+  bench.submit("a");
+  bench.tell({ type: "hiveConnected", node: "local" });
+  const effects = bench.tell({ type: "hiveReleased", node: "local", error: error("NODE_UNREACHABLE") });
+  deepStrictEqual(ended(effects), [["a", "failed", "NODE_UNREACHABLE"]]);
+  strictEqual(types(effects).includes("ensureHive"), false);
+  strictEqual(bench.scheduler.counts().timers, 0);
+  ok(types(bench.submit("b")).includes("ensureHive"));
+});

@@ -63,9 +63,13 @@ export class StandInHive implements AsyncDisposable {
   readonly workers: WorkerRecord[] = [];
   readonly spawned: SpawnWorker[] = [];
   readonly cancelled: string[] = [];
+  readonly logQueries: unknown[] = [];
+  /** What its log gives. */
+  log: (out: StreamWriter) => Promise<void> = () => Promise.resolve();
   leases = 0;
   busy = 0;
   readonly #options: StandInOptions;
+  #ending?: Promise<void>;
   readonly #readers = new Set<StreamWriter>();
   script: Script;
 
@@ -99,6 +103,15 @@ export class StandInHive implements AsyncDisposable {
         if (leasedTo) throw new RbeeError("HIVE_LEASED", { details: { host: leasedTo } });
         this.leases++;
         return { lease_ms: 15_000, leased: true };
+      }),
+      endpoint(hiveRoutes.shutdown, () => {
+        setTimeout(() => void this.end(), 0); // the answer first
+        return { status: "shutting_down" as const };
+      }),
+      endpoint(hiveRoutes.logs, ({ query, context }) => {
+        this.logQueries.push(query);
+        const plain = { contentType: "text/plain; charset=utf-8", keepAlive: false };
+        return context.stream((out) => this.log(out), plain);
       }),
       endpoint(hiveRoutes.events, ({ context }) => context.stream((out) => this.#readEvents(out))),
       endpoint(hiveRoutes.spawnWorker, ({ body }) => this.#spawn(body)),
@@ -181,7 +194,18 @@ export class StandInHive implements AsyncDisposable {
     return encodeJsonEvent({ version: VERSION, machine, workers: this.workers }, "status");
   }
 
+  /** Ends the hive, as its own shutdown does. */
+  end(): Promise<void> {
+    this.#ending ??= this.server.stop(10);
+    return this.#ending;
+  }
+
+  /** Whether it was told to end. */
+  get ended(): boolean {
+    return this.#ending !== undefined;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.server.stop(10), this.worker.stop(10)]);
+    await Promise.all([this.end(), this.worker.stop(10)]);
   }
 }

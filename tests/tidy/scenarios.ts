@@ -16,8 +16,8 @@ const STANDING: readonly (readonly [number, number])[] = [
   [19, 20],
   [25, 35],
   [39, 42],
-  [45, 56],
-  [61, 61],
+  [45, 57],
+  [59, 62],
 ];
 
 /** A step's body that waits for a state or compares one. */

@@ -6,6 +6,7 @@
 import "./commands.ts";
 import "./configuration.ts";
 import "./errors.ts";
+import "./hives_from_afar.ts";
 import "./inferences.ts";
 import "./installations.ts";
 import "./lifetimes.ts";
