@@ -56,7 +56,7 @@ Feature: Hives from afar
       | connected |
       | stopped   |
 
-  @sshd
+  @S62 @sshd
   Scenario: The log of a machine whose hive does not run is read without starting one
     Given a machine "workstation" with rbee on it
     And a log of a hive that ran there once
@@ -65,7 +65,7 @@ Feature: Hives from afar
     And stdout is that log
     And nothing of rbee runs on "workstation" any more
 
-  @sshd
+  @S57 @sshd
   Scenario: A hive is started, restarted and stopped from here
     Given a machine "workstation" with rbee on it
     When a person runs 'hive start --node workstation'
@@ -86,7 +86,7 @@ Feature: Hives from afar
     And nothing of rbee runs on "workstation" any more
     And the queen does not start it again by herself
 
-  @sshd
+  @S57 @sshd
   Scenario: A hive that an operator started there ends when a person asks for it
     Given a machine "workstation" with rbee on it
     And a hive that an operator started on "workstation"
@@ -96,7 +96,7 @@ Feature: Hives from afar
     When a person runs 'hive stop --node workstation'
     Then it succeeds
 
-  @sshd
+  @S49 @sshd
   Scenario: The end of several hives is told one by one
     Given a machine "workstation" with rbee on it
     And a queen that keeps the pool ready
