@@ -90,7 +90,7 @@ Deno.test("a node's log is shown as this machine's is, or as it stands there", a
   const line = JSON.stringify({ time: "2026-11-26T14:00:00.000Z", level: "warn", message: "it rains", on: "box" });
   await using queen = new StandInQueen({ onLogs: (out) => out.write(`${line}\n`) });
   const ran = await runKeeper(["logs", "--node", "box", "--worker", "worker-1", "--lines", "7"], queen);
-  assert.match(ran.stdout, /WARN  \[worker-1\] it rains  on=box\n$/);
+  assert.match(ran.stdout, /WARN {2}\[worker-1\] it rains {2}on=box\n$/);
   assert.deepEqual(queen.logs, [{ node: "box", worker: "worker-1", lines: 7, follow: false }]);
   assert.equal((await runKeeper(["logs", "--node", "box", "--json"], queen)).stdout, `${line}\n`);
   const wrong = await runKeeper(["logs", "--node", "box", "--program", "queen"], queen);
