@@ -6,6 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { stringify } from "smol-toml";
+import type { WorkerRecord } from "../../protocol/worker.ts";
 import { basename, join } from "../../runtime/path.ts";
 import { Cluster } from "./cluster.ts";
 import type { HostOptions } from "./cluster_folder.ts";
@@ -43,6 +44,31 @@ export class Node {
     const args = ["setup", "add-node", "--name", name, "--ssh-host", name, "--ssh-user", user];
     const { code, stderr } = await this.world.run("rbee", args);
     assert.equal(code, 0, stderr);
+  }
+
+  /** Adds keys of `[hive]` to the configuration there; a hive that runs already does not read it again. */
+  configureHive(keys: Record<string, unknown>): void {
+    writeConfig(this.host, { hive: keys });
+  }
+
+  /** Starts a hive there by hand, as its operator does, and waits until it listens. */
+  async startHive(): Promise<Program> {
+    const exe = join(this.host.userHome, "rbee/current/rbee-hive");
+    const hive = this.host.run([exe, "daemon"], { env: { PATH: "/usr/bin:/bin" } });
+    await eventually(() => this.leftovers().some((left) => left.endsWith("hive.json")) || !hive.isRunning, {
+      withinMs: 10_000,
+      what: `the hive on ${this.name} listens`,
+      seen: () => hive.account(),
+    });
+    assert.ok(hive.isRunning, hive.account());
+    return hive;
+  }
+
+  /** The workers there, as the queen lists them. */
+  async workers(): Promise<WorkerRecord[]> {
+    const { json } = await this.world.call({ who: "queen" }, "GET /v2/workers/list");
+    const workers = json.workers as unknown as (WorkerRecord & { node: string })[];
+    return workers.filter(({ node }) => node === this.name);
   }
 
   /** Tells the queen in which folder there rbee is installed. */
@@ -152,7 +178,7 @@ export class NodeCluster {
   /** Returns machines that nobody has registered yet, which end with that world. Throws where `canRunCluster` is false. */
   static async create(world: World, hosts: readonly (string | HostOptions)[]): Promise<NodeCluster> {
     const cluster = await Cluster.create(world, { hosts: hosts.map(withRbee) });
-    for (const host of cluster.hosts) writeConfig(join(host.home, ".config/rbee/config.toml"), quick);
+    for (const host of cluster.hosts) writeConfig(host, {});
     const nodes = new NodeCluster(world, cluster);
     world.atEnd(() => nodes.#end());
     return nodes;
@@ -168,10 +194,16 @@ export class NodeCluster {
     return this.#take(new World());
   }
 
-  /** Registers a machine with the queen of a world (the first one). */
-  async add(name: string, world: World = this.world): Promise<Node> {
+  /** Returns a machine that a world (the first one) is to know. */
+  node(name: string, world: World = this.world): Node {
     const node = new Node(world, this.cluster.host(name));
     this.#nodes.push(node);
+    return node;
+  }
+
+  /** Registers a machine with the queen of a world (the first one). */
+  async add(name: string, world: World = this.world): Promise<Node> {
+    const node = this.node(name, world);
     await node.register();
     return node;
   }
@@ -233,9 +265,10 @@ function withRbee(wanted: string | HostOptions): HostOptions {
   return { ...host, home: { "rbee/current": executables, [modelsThere]: modelsFolder(), ...host.home } };
 }
 
-function writeConfig(path: string, tables: Record<string, Record<string, unknown>>): void {
+function writeConfig(host: ClusterHost, { hive = {} }: { hive?: Record<string, unknown> }): void {
+  const path = join(host.home, ".config/rbee/config.toml");
   Deno.mkdirSync(join(path, ".."), { recursive: true });
-  Deno.writeTextFileSync(path, stringify(tables));
+  Deno.writeTextFileSync(path, stringify({ ...quick, hive: { ...quick.hive, ...hive } }));
 }
 
 function namesIn(folder: string): string[] {

@@ -5,6 +5,7 @@
  */
 import "./commands.ts";
 import "./configuration.ts";
+import "./elsewhere.ts";
 import "./errors.ts";
 import "./hives_from_afar.ts";
 import "./inferences.ts";
