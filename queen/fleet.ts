@@ -17,7 +17,7 @@ import { afterHiveGone, afterWorkerGone, type Verdict } from "./retry.ts";
 import type { WaitsFor } from "./scheduled_task.ts";
 import type { TaskWish } from "./scheduler_messages.ts";
 import { Spawns } from "./spawns.ts";
-import { type KnownWorker, type SpawnedWorker, Workers } from "./workers.ts";
+import { type SpawnedWorker, Workers } from "./workers.ts";
 
 /** Who wants to know: the scheduler. */
 export interface FleetListener {
