@@ -159,6 +159,12 @@ export class Node {
   }
 }
 
+/** What such a machine is to be like. */
+export interface NodeHost extends HostOptions {
+  /** Nothing of rbee is installed there. */
+  readonly isBare?: boolean;
+}
+
 /** What a hive on these machines is configured with: these tests start many, and none of them is about speed. */
 const quick = { workers: { threads: 1 }, hive: { drain_s: 3 } };
 /** What a queen of these tests is configured with: whoever is asked to end does not wait for long answers. */
@@ -176,7 +182,7 @@ export class NodeCluster {
   }
 
   /** Returns machines that nobody has registered yet, which end with that world. Throws where `canRunCluster` is false. */
-  static async create(world: World, hosts: readonly (string | HostOptions)[]): Promise<NodeCluster> {
+  static async create(world: World, hosts: readonly (string | NodeHost)[]): Promise<NodeCluster> {
     const cluster = await Cluster.create(world, { hosts: hosts.map(withRbee) });
     for (const host of cluster.hosts) writeConfig(host, {});
     const nodes = new NodeCluster(world, cluster);
@@ -246,7 +252,7 @@ export class NodeCluster {
 
 /** Runs a test with such machines; a failure tells what happened on them. */
 export async function onNodes(
-  hosts: readonly (string | HostOptions)[],
+  hosts: readonly (string | NodeHost)[],
   test: (nodes: NodeCluster) => Promise<void>,
 ): Promise<void> {
   await using world = new World();
@@ -259,10 +265,11 @@ export async function onNodes(
   }
 }
 
-/** Adds to a machine what `setup install` brings there, and the models. */
-function withRbee(wanted: string | HostOptions): HostOptions {
-  const host = typeof wanted === "string" ? { name: wanted } : wanted;
-  return { ...host, home: { "rbee/current": executables, [modelsThere]: modelsFolder(), ...host.home } };
+/** Adds to a machine what `setup install` brings there (unless it is bare), and the models. */
+function withRbee(wanted: string | NodeHost): HostOptions {
+  const { isBare = false, ...host } = typeof wanted === "string" ? { name: wanted } : wanted;
+  const rbee: Record<string, string> = isBare ? {} : { "rbee/current": executables };
+  return { ...host, home: { ...rbee, [modelsThere]: modelsFolder(), ...host.home } };
 }
 
 function writeConfig(host: ClusterHost, { hive = {} }: { hive?: Record<string, unknown> }): void {
