@@ -10,12 +10,16 @@ function bench() {
   return { hives, effects, view: () => hives.views()[0] };
 }
 
+const machine = {
+  ...{ hostname: "box", platform: "linux-x64", cpu_cores: 2, memory_total_bytes: 1, memory_available_bytes: 1 },
+  gpus: [],
+};
 const lost = new RbeeError("CONNECTION_LOST", { message: "Cannot go on: it is gone" });
 
 Deno.test("a hive that is lost is tried again by itself", () => {
   const { hives, effects, view } = bench();
   hives.want("box");
-  hives.connected("box");
+  hives.connected("box", machine);
   effects();
   hives.gone("box", lost);
   deepStrictEqual([effects(), view().hive, view().error], [["setTimer"], "down", lost.message]);
@@ -24,7 +28,7 @@ Deno.test("a hive that is lost is tried again by itself", () => {
 Deno.test("a hive that was ended on purpose is down without an error, and nothing asks for it by itself", () => {
   const { hives, effects, view } = bench();
   hives.want("box");
-  hives.connected("box");
+  hives.connected("box", machine);
   effects();
   hives.released("box");
   strictEqual(effects().includes("setTimer"), false);
