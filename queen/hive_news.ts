@@ -26,8 +26,11 @@ export class HiveNews {
   /** Takes what the scheduler is told as well; most of it is no news. */
   take(event: SchedulerEvent): void {
     if (event.type === "hiveNarration") this.tell(event.node, event.narration);
-    else if (event.type === "hiveConnected") this.#tell({ kind: "connected", node: event.node });
-    else if (event.type === "hiveFailed") this.#tell({ kind: "failed", node: event.node, error: event.error });
+    // Before its first picture nothing is placed there.
+    else if (event.type === "hiveStatus") this.#tell({ kind: "connected", node: event.node });
+    else if (event.type === "hiveFailed" || event.type === "hiveLost") {
+      this.#tell({ kind: "failed", node: event.node, error: event.error });
+    }
   }
 
   /** Tells of a node. */
