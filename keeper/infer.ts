@@ -6,6 +6,7 @@
 import { RbeeError, toRbeeError } from "../protocol/error.ts";
 import type { InferenceEnd } from "../protocol/inference.ts";
 import { limits } from "../protocol/limits.ts";
+import { localNodeName } from "../protocol/node.ts";
 import { queenRoutes } from "../protocol/queen_routes.ts";
 import type { BodyInput } from "../protocol/routes.ts";
 import { call, callStream } from "../runtime/call.ts";
@@ -59,10 +60,11 @@ export async function infer(keeper: Keeper, options: InferOptions): Promise<numb
       keeper.render.note("rbee-keeper", "⌨️ Reading the prompt from standard input, to its end (Ctrl+D)"),
   });
   const task = taskOf(prompt, options, config);
+  // Whoever names another machine has no use for a hive on this one.
   return await withQueen(keeper, async (session) => {
     const answer = new Answer(keeper, task, options);
     return await answer.run(session);
-  });
+  }, { idle: options.node !== undefined && options.node !== localNodeName });
 }
 
 /** Returns the body for the queen. What no flag and no configuration says is left to her. */

@@ -102,7 +102,7 @@ export async function testNode(keeper: Keeper, { name }: NamedOptions): Promise<
       asks: isDirect ? directAsks(placeOf(node)) : sshAsks(name),
       said: `${isDirect ? "The hive takes the token." : "SSH connection successful!"} Node '${name}' is reachable`,
     });
-  });
+  }, { idle: true });
 }
 
 /** Carries out `rbee setup remove-node`. Returns 0 when it is forgotten. */
@@ -187,7 +187,7 @@ export function timeText(unix: number): string {
 }
 
 async function nodesOf(keeper: Keeper): Promise<RegisteredNode[]> {
-  return await withQueen(keeper, (session) => nodesFrom(session, keeper));
+  return await withQueen(keeper, (session) => nodesFrom(session, keeper), { idle: true });
 }
 
 async function nodesFrom(session: QueenSession, keeper: Keeper): Promise<RegisteredNode[]> {
@@ -204,7 +204,7 @@ interface Change<R extends Route> {
 }
 
 async function change<R extends Route>(keeper: Keeper, route: R, wish: Change<R>): Promise<number> {
-  return await withQueen(keeper, (session) => changeIn(session, keeper, route, wish));
+  return await withQueen(keeper, (session) => changeIn(session, keeper, route, wish), { idle: true });
 }
 
 async function changeIn<R extends Route>(

@@ -48,7 +48,7 @@ export async function installNodes(keeper: Keeper, options: InstallOptions): Pro
     const result = await installer.install(options.node);
     if (keeper.render.json) await keeper.render.value(result);
     return exitCodes.success;
-  });
+  }, { idle: true });
 }
 
 /** One command's way to install: what was compiled for one node need not be compiled for the next. */
@@ -134,5 +134,5 @@ export async function uninstallNode(keeper: Keeper, { node, purge }: UninstallOp
     const result = await followSteps(keeper, queen, { route: queenRoutes.uninstallBeehive, body });
     if (keeper.render.json) await keeper.render.value(result);
     return exitCodes.success;
-  });
+  }, { idle: true });
 }

@@ -3,11 +3,6 @@ import { RbeeError } from "../protocol/error.ts";
 import { Hives } from "./hives.ts";
 import { Outbox } from "./outbox.ts";
 
-const machine = {
-  ...{ hostname: "box", platform: "linux-x64", cpu_cores: 2, gpus: [] },
-  ...{ memory_total_bytes: 1, memory_available_bytes: 1 },
-};
-
 function bench() {
   const out = new Outbox();
   const hives = new Hives(["box"], out, () => 0);
