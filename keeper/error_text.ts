@@ -123,7 +123,9 @@ const forms: Readonly<Record<string, Form>> = {
       headline: "Version mismatch",
       facts,
       advice: [
-        `Please upgrade ${older[0]} to v${newer[1]}, in its checkout:`,
+        `Please upgrade ${older[0]}${typeof node === "string" ? " on this machine" : ""} to v${
+          newer[1]
+        }, in its checkout:`,
         `${indent}git checkout v${newer[1]} && npx -y deno@2.7.11 task compile`,
         ...(older[0] === "queen-rbee" ? ["A queen that still runs in the older version is ended by: rbee down"] : []),
       ],

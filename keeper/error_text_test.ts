@@ -89,7 +89,7 @@ Deno.test("a hive of another version is brought to ours, or we to its, whichever
   ]);
   const newer = lines(new RbeeError("VERSION_MISMATCH", { details: { ...details, "rbee-hive": "0.3.0" } }));
   assert.deepEqual(newer.slice(4, 6), [
-    "Please upgrade rbee-keeper to v0.3.0, in its checkout:",
+    "Please upgrade rbee-keeper on this machine to v0.3.0, in its checkout:",
     "    git checkout v0.3.0 && npx -y deno@2.7.11 task compile",
   ]);
 });

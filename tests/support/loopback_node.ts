@@ -11,6 +11,17 @@ import { eventually } from "./eventually.ts";
 import { me, type Sshd, type SshHome, startSshd } from "./sshd.ts";
 import { type Executable, executables, type World } from "./world.ts";
 
+/** What it is. */
+export interface LoopbackNodeOptions {
+  /** The person's, who can log in there. */
+  readonly ssh: SshHome;
+  readonly host: string;
+  /** The executables that are installed there; those under test when absent. */
+  readonly programs?: string;
+  /** Lines of its sshd_config that come first and therefore win. */
+  readonly config?: readonly string[];
+}
+
 /** The machine. */
 export class LoopbackNode implements AsyncDisposable {
   readonly host: string;
@@ -18,19 +29,21 @@ export class LoopbackNode implements AsyncDisposable {
   readonly home: string;
   readonly ports: PortRange;
   readonly #ssh: SshHome;
+  readonly #config: readonly string[];
   #sshd?: Sshd;
 
-  private constructor(world: World, { ssh, host }: { ssh: SshHome; host: string }) {
+  private constructor(world: World, { ssh, host, programs = executables, config = [] }: LoopbackNodeOptions) {
     this.#ssh = ssh;
     this.host = host;
+    this.#config = config;
     this.home = join(world.root, "nodes", host);
     this.ports = claimPorts();
     Deno.mkdirSync(join(this.home, "rbee"), { recursive: true });
-    Deno.symlinkSync(executables, join(this.home, "rbee/current"));
+    Deno.symlinkSync(programs, join(this.home, "rbee/current"));
   }
 
   /** Returns a running machine that the world's person can log in to by that name; the caller ends it. */
-  static async start(world: World, options: { ssh: SshHome; host: string }): Promise<LoopbackNode> {
+  static async start(world: World, options: LoopbackNodeOptions): Promise<LoopbackNode> {
     const node = new LoopbackNode(world, options);
     await node.startSshd();
     const { port, hostKey } = node.#sshd!;
@@ -64,7 +77,7 @@ export class LoopbackNode implements AsyncDisposable {
       folder: join(this.home, "sshd"),
       port: this.ports.queen, // a node has no queen
       authorizedKeys: join(this.#ssh.folder, "id_ed25519.pub"),
-      config: [`SetEnv HOME=${this.home} RBEE_HOME=${this.rbeeHome}`],
+      config: [...this.#config, `SetEnv HOME=${this.home} RBEE_HOME=${this.rbeeHome}`],
     });
   }
 

@@ -26,6 +26,8 @@ export interface StartOptions {
   cwd?: string;
   /** On a pty; its standard input is what is typed. */
   terminal?: boolean;
+  /** A folder of other executables than those under test. */
+  programs?: string;
 }
 
 /** A value as it came over the wire: a test says which keys it looks at, and compares what is there. */
@@ -110,7 +112,7 @@ export class World implements AsyncDisposable {
 
   /** Starts an executable. */
   start(program: Executable, args: readonly string[], options: StartOptions = {}): Program {
-    const exe = executablePath(program);
+    const exe = executablePath(program, options.programs);
     const command = options.terminal ? onTerminal(exe, args) : { exe, args: [...args] };
     if (!command) throw new Error("Cannot give the program a terminal: there is neither python3 nor script");
     const started = new Program({
@@ -303,9 +305,9 @@ export class World implements AsyncDisposable {
   }
 }
 
-/** Returns the path of an executable. Throws when it was not compiled. */
-export function executablePath(program: Executable): string {
-  const path = join(executables, program);
+/** Returns the path of an executable, of those under test or in another folder. Throws when it was not compiled. */
+export function executablePath(program: Executable, folder: string = executables): string {
+  const path = join(folder, program);
   if (!exists(path)) throw new Error(`Cannot find ${path}: run \`deno task compile\` first`);
   return path;
 }

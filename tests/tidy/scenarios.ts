@@ -12,11 +12,10 @@ import type { SourceFile } from "./sources.ts";
 const STANDING: readonly (readonly [number, number])[] = [
   [1, 2],
   [4, 6],
-  [9, 11],
+  [9, 14],
   [19, 20],
-  [25, 35],
-  [39, 42],
-  [45, 57],
+  [25, 36],
+  [39, 57],
   [59, 62],
 ];
 

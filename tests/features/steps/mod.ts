@@ -15,6 +15,7 @@ import "./loading.ts";
 import "./logins.ts";
 import "./machines.ts";
 import "./nodes.ts";
+import "./preflight.ts";
 import "./workers.ts";
 
 export { suite } from "./scenario.ts";

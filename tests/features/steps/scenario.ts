@@ -47,7 +47,7 @@ export class Scenario implements AsyncDisposable {
   }
 
   /** Starts an `rbee` command line; names like `$SLOW` stand for this scenario's models. */
-  async start(line: string, options: { terminal?: boolean } = {}): Promise<Program> {
+  async start(line: string, options: { terminal?: boolean; programs?: string } = {}): Promise<Program> {
     this.finished = undefined;
     this.command = this.world.start("rbee", await this.#words(line), { ...options, env: this.env });
     return this.command;
