@@ -140,9 +140,10 @@ function queenOf(peer: Peer, info: QueenInfo): Queen {
   };
 }
 
-/** Returns an authentication error with the address that refused us; anything else as it is. */
+/** Returns an authentication error with the address of the queen that refused us; anything else, also a hive's, as it is. */
 export function withAddress(thrown: unknown, url: string): unknown {
   if (!(thrown instanceof RbeeError) || !/^(MISSING|INVALID)_API_KEY$/.test(thrown.code)) return thrown;
+  if (typeof thrown.details.node === "string") return thrown; // it was a hive there that refused the queen
   return new RbeeError(thrown.code, {
     message: thrown.message,
     details: { ...thrown.details, address: url.replace(/^https?:\/\//, "") },

@@ -79,7 +79,7 @@ export async function testDirectHive(row: DirectNode | NewDirectNode, signal: Ab
 
 /** Returns the error as a person who registers a node can use it. */
 function inWords(error: RbeeError, row: DirectNode | NewDirectNode, place: string): RbeeError {
-  const details = { ...error.details, node: row.node_name, host: row.address };
+  const details = { ...error.details, node: row.node_name, host: row.address, address: place };
   if (error.code === "CONNECTION_TIMEOUT" || error.code === "CONNECTION_LOST") {
     return new RbeeError("NODE_UNREACHABLE", {
       message: `Cannot reach node '${row.node_name}': no hive answers at ${place}${

@@ -126,7 +126,8 @@ Deno.test("S44: a wrong token is 401, named with the host and the configuration;
       "INVALID_API_KEY",
       /127\.0\.0\.1:\d+: the key is invalid or missing\n.*token.*config\.toml/s,
     );
-    assert.deepEqual([error.status, error.details.host], [401, "127.0.0.1"]);
+    const { status, details } = error;
+    assert.deepEqual([status, details.host, details.address], [401, "127.0.0.1", `127.0.0.1:${hive.port}`]);
     assert.deepEqual(hive.asked, ["health"]);
     assert.deepEqual((await call(queen, queenRoutes.listBeehives)).nodes, []);
   }));

@@ -45,10 +45,26 @@ export class RemoteHive implements HiveAccess {
     const { link, facts, log } = this.#options;
     const master = await link.connect(say);
     const there = await this.#findOrStart(master, say);
-    if (there.version !== VERSION) {
-      if (there.how === "started") await master.run(...this.#stopping()); // nobody else has any use for it
-      throw versionMismatch(there.version, `on ${facts.node}`, facts.node);
+    try {
+      const { peer, leased } = await this.#use(there, master);
+      this.#master = master;
+      this.#token = peer.token ?? "";
+      this.#pid = there.pid;
+      log.info(`hive ${there.how}`, { node: facts.node, pid: there.pid, port: there.port });
+      const wasRunning = there.how === "found";
+      return { peer, pid: there.pid, isOurs: leased, wasRunning, isRemote: true, gone: master.ended };
+    } catch (error) {
+      // Nobody else has any use for what was started to find that out, unless another queen found it before us.
+      const isTaken = error instanceof RbeeError && error.code === "HIVE_LEASED";
+      if (there.how === "started" && !isTaken) await master.run(...this.#stopping()).catch(() => {});
+      throw error;
     }
+  }
+
+  /** Asks it who it is, and for its lease. */
+  async #use(there: RemoteRunning, master: SshMaster): Promise<{ peer: Peer; leased: boolean }> {
+    const { facts } = this.#options;
+    if (there.version !== VERSION) throw versionMismatch(there.version, `on ${facts.node}`, facts.node);
     if (there.token === undefined) throw noToken(facts);
     const { client } = await master.forward(there.port);
     const peer: Peer = {
@@ -60,12 +76,7 @@ export class RemoteHive implements HiveAccess {
     };
     await this.#check(peer, master);
     const { leased } = await this.#takeLease(peer);
-    this.#master = master;
-    this.#token = there.token;
-    this.#pid = there.pid;
-    log.info(`hive ${there.how}`, { node: facts.node, pid: there.pid, port: there.port });
-    const wasRunning = there.how === "found";
-    return { peer, pid: there.pid, isOurs: leased, wasRunning, isRemote: true, gone: master.ended };
+    return { peer, leased };
   }
 
   async #findOrStart(master: SshMaster, say: Say): Promise<RemoteRunning> {

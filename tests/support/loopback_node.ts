@@ -38,8 +38,7 @@ export class LoopbackNode implements AsyncDisposable {
     this.#config = config;
     this.home = join(world.root, "nodes", host);
     this.ports = claimPorts();
-    Deno.mkdirSync(join(this.home, "rbee"), { recursive: true });
-    Deno.symlinkSync(programs, join(this.home, "rbee/current"));
+    install(programs, join(this.home, "rbee"));
   }
 
   /** Returns a running machine that the world's person can log in to by that name; the caller ends it. */
@@ -112,6 +111,15 @@ export class LoopbackNode implements AsyncDisposable {
       this.ports[Symbol.dispose]();
     }
   }
+}
+
+/** What `setup install` leaves there, with links for files: an installation puts its own in their place. */
+function install(programs: string, prefix: string): void {
+  const { version } = JSON.parse(Deno.readTextFileSync(join(programs, "manifest.json")));
+  const place = join(prefix, "versions", version);
+  Deno.mkdirSync(place, { recursive: true });
+  for (const name of ["rbee-hive", "llm-worker-rbee"]) Deno.symlinkSync(join(programs, name), join(place, name));
+  Deno.symlinkSync(join("versions", version), join(prefix, "current"));
 }
 
 /** Returns the living processes below one, whatever they run. */
