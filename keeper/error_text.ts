@@ -116,7 +116,14 @@ const forms: Readonly<Record<string, Form>> = {
       return {
         headline: "Version mismatch",
         facts,
-        advice: [`Please bring ${node} to v${newer[1]}:`, `${indent}rbee setup install --node ${node}`],
+        advice: [
+          `Please bring ${node} to v${newer[1]}:`,
+          `${indent}rbee setup install --node ${node}`,
+          // An operator's, which installing leaves alone.
+          ...(error.details.hive === "running"
+            ? ["and end the one that runs there:", `${indent}rbee hive stop --node ${node}`]
+            : []),
+        ],
       };
     }
     return {

@@ -87,6 +87,11 @@ Deno.test("a hive of another version is brought to ours, or we to its, whichever
     "Please bring workstation to v0.2.0:",
     "    rbee setup install --node workstation",
   ]);
+  const running = lines(new RbeeError("VERSION_MISMATCH", { details: { ...details, hive: "running" } }));
+  assert.deepEqual(running.slice(-2), [
+    "and end the one that runs there:",
+    "    rbee hive stop --node workstation",
+  ]);
   const newer = lines(new RbeeError("VERSION_MISMATCH", { details: { ...details, "rbee-hive": "0.3.0" } }));
   assert.deepEqual(newer.slice(4, 6), [
     "Please upgrade rbee-keeper on this machine to v0.3.0, in its checkout:",

@@ -31,12 +31,20 @@ export async function renewLease(peer: Peer, holder: LeaseHolder): Promise<{ lea
   return await call(peer, hiveRoutes.lease, { body, deadlineMs: limits.leaseRenewMs, attempts: 1 });
 }
 
-/** Returns the error for a hive of another version. `where` names it, `node` its machine when that is another one. */
-export function versionMismatch(version: string, where: string, node?: string): RbeeError {
-  const ours = node === undefined ? "queen-rbee" : "rbee-keeper";
+/** A hive of another machine. */
+export interface RemoteOwner {
+  readonly node: string;
+  /** Whether it ran before we came: then it has to be ended, too, before another one can be started. */
+  readonly wasRunning: boolean;
+}
+
+/** Returns the error for a hive of another version. `where` names it; `remote` is given when it is another machine's. */
+export function versionMismatch(version: string, where: string, remote?: RemoteOwner): RbeeError {
+  const ours = remote === undefined ? "queen-rbee" : "rbee-keeper";
+  const more = remote && { node: remote.node, ...(remote.wasRunning ? { hive: "running" } : {}) };
   return new RbeeError("VERSION_MISMATCH", {
     message: `Cannot use the hive ${where}: it is v${version}, ${ours} is v${VERSION}`,
-    details: { [ours]: VERSION, "rbee-hive": version, ...(node === undefined ? {} : { node }) },
-    ...(node === undefined ? {} : { hint: `Bring it to v${VERSION}: rbee setup install --node ${node}` }),
+    details: { [ours]: VERSION, "rbee-hive": version, ...more },
+    hint: remote && `Bring it to v${VERSION}: rbee setup install --node ${remote.node}`,
   });
 }

@@ -64,7 +64,10 @@ export class RemoteHive implements HiveAccess {
   /** Asks it who it is, and for its lease. */
   async #use(there: RemoteRunning, master: SshMaster): Promise<{ peer: Peer; leased: boolean }> {
     const { facts } = this.#options;
-    if (there.version !== VERSION) throw versionMismatch(there.version, `on ${facts.node}`, facts.node);
+    if (there.version !== VERSION) {
+      const wasRunning = there.how === "found";
+      throw versionMismatch(there.version, `on ${facts.node}`, { node: facts.node, wasRunning });
+    }
     if (there.token === undefined) throw noToken(facts);
     const { client } = await master.forward(there.port);
     const peer: Peer = {

@@ -21,7 +21,7 @@ Feature: Before another machine is used
     And a hive of version "0.2.0" has run on "workstation", and nothing of rbee does now
 
   @S13 @sshd
-  Scenario: A hive of an older version is told by whoever is newer, and installing anew mends it
+  Scenario: A hive of an older version is told by whoever is newer
     Given a registered machine "workstation" with this build
     When a person with a build of version "0.2.0" runs 'infer --node workstation --prompt "hello" --max-tokens 4'
     Then it fails with exit code 1
@@ -35,19 +35,32 @@ Feature: Before another machine is used
           rbee setup install --node workstation
       """
     And a hive of version "0.1.0" has run on "workstation", and nothing of rbee does now
-    When a person with a build of version "0.2.0" runs 'setup install --node workstation --ship'
+
+  @S13 @sshd
+  Scenario: An operator's hive of another version runs on, until a person has done what the error says
+    Given a registered machine "workstation" with this build
+    And the operator of "workstation" has started its hive
+    When a person with a build of version "0.2.0" runs 'infer --node workstation --prompt "hello" --max-tokens 4'
+    Then it fails with exit code 1
+    And the whole error is
+      """
+      Version mismatch (VERSION_MISMATCH)
+          rbee-keeper: v0.2.0
+          rbee-hive: v0.1.0
+
+      Please bring workstation to v0.2.0:
+          rbee setup install --node workstation
+      and end the one that runs there:
+          rbee hive stop --node workstation
+      """
+    And the operator's hive on "workstation" is the one that runs there
+    When a person with a build of version "0.2.0" runs 'setup install --node workstation'
+    Then it succeeds
+    And the operator's hive on "workstation" is the one that runs there
+    When a person with a build of version "0.2.0" runs 'hive stop --node workstation'
     Then it succeeds
     When a person with a build of version "0.2.0" runs 'infer --node workstation --prompt "hello" --max-tokens 4'
     Then it succeeds and writes text
-
-  @S13 @sshd
-  Scenario: An operator's hive of another version runs on
-    Given a registered machine "workstation" with a build of version "0.2.0"
-    And the operator of "workstation" has started its hive
-    When a person runs 'infer --node workstation --prompt "hello" --max-tokens 4'
-    Then it fails with exit code 1
-    And the error names the code "VERSION_MISMATCH"
-    And the operator's hive on "workstation" is the one that runs there
 
   @S14 @sshd
   Scenario: A machine that takes connections and never answers is tried three times

@@ -118,6 +118,7 @@ function install(programs: string, prefix: string): void {
   const { version } = JSON.parse(Deno.readTextFileSync(join(programs, "manifest.json")));
   const place = join(prefix, "versions", version);
   Deno.mkdirSync(place, { recursive: true });
+  Deno.writeTextFileSync(join(prefix, "versions/.rbee"), "the versions of rbee\n");
   for (const name of ["rbee-hive", "llm-worker-rbee"]) Deno.symlinkSync(join(programs, name), join(place, name));
   Deno.symlinkSync(join("versions", version), join(prefix, "current"));
 }
