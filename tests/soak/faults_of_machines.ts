@@ -1,12 +1,13 @@
 /**
- * What strikes another machine, the way there, or those here who use it: in the middle of an answer, at rest, and where
- * the machine is not as it should be.
+ * What strikes another machine, the way there, or those here who use it: in the middle of an answer or an installation,
+ * at rest, and where the machine is not as it should be.
  *
  * @module
  */
 import assert from "node:assert/strict";
 import { Bystander } from "../support/bystander.ts";
 import { canRunCluster } from "../support/cluster.ts";
+import { installFaults } from "../support/install_faults.ts";
 import { killFaults } from "../support/kill_faults.ts";
 import { atRest, midStream, type PlayedFault } from "../support/node_fault_runs.ts";
 import { nodeFaults } from "../support/node_faults.ts";
@@ -22,6 +23,7 @@ export function machineFaults(): Fault[] {
   if (!canRunCluster()) return [];
   return [
     ...nodeFaults.flatMap((fault) => [midStream(fault), atRest(fault)]).map((fault) => asFault(fault, true)),
+    ...installFaults.map((fault) => asFault(fault, true)),
     ...[...killFaults, ...oddMachines].map((fault) => asFault(fault, false)),
   ];
 }
@@ -29,7 +31,7 @@ export function machineFaults(): Fault[] {
 function asFault(fault: PlayedFault, hasBystander: boolean): Fault {
   return {
     name: `machine-${fault.name}`,
-    what: `Another machine: ${fault.what}; ${fault.promise}`,
+    what: `${fault.what}, on another machine`,
     persistent: true,
     play: (stage) => play(fault, hasBystander, stage),
   };

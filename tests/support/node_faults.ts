@@ -12,7 +12,7 @@ import { send } from "./processes.ts";
 export interface NodeFault {
   /** `kill-worker`. */
   readonly name: string;
-  /** "SIGKILL at the worker". */
+  /** "SIGKILL at the worker"; a moment is put behind it. */
   readonly what: string;
   /** With which code an answer under way ends; undefined: it goes on to its end. */
   readonly ends?: readonly ErrorCode[];
@@ -64,7 +64,7 @@ export const nodeFaults: readonly NodeFault[] = [
   },
   {
     name: "kill-sshd",
-    what: "SIGKILL at every sshd, and none is started",
+    what: "SIGKILL at every sshd that is not started again",
     ends: ["CONNECTION_LOST"],
     leaves: "nothing",
     strike: ({ host }) => host.killSshd("all"),
