@@ -4,9 +4,20 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { setPriority } from "node:os";
 import { eventually } from "./eventually.ts";
 import type { Node } from "./nodes.ts";
 import type { Program } from "./program.ts";
+
+/** It takes what the others leave of the processors: what is shown is that it goes on, and not how fast. */
+function giveWay(pid: number): void {
+  setPriority(pid, 19);
+  try {
+    Deno.writeTextFileSync(`/proc/${pid}/autogroup`, "19"); // Linux may weigh sessions against each other
+  } catch {
+    // here it does not
+  }
+}
 
 /** Answers one after the other, for as long as they are wanted. */
 export class Bystander {
@@ -23,6 +34,7 @@ export class Bystander {
   static async start(node: Node): Promise<Bystander> {
     const bystander = new Bystander(node);
     bystander.#programs.push(await node.inferMidStream());
+    node.host.rbeeProcesses().forEach(({ pid }) => giveWay(pid));
     bystander.#running = bystander.#goOn();
     bystander.#running.catch(() => {}); // told by `stop`
     return bystander;

@@ -28,6 +28,7 @@ function midInstall(fault: NodeFault): PlayedFault {
     name: `${fault.name}-mid-install`,
     what: `${fault.what} mid-install`,
     promise: `${fault.ends ? "one clear error" : "it goes on to its end"}, and once more makes it whole`,
+    isSlow: fault.isSlow,
     host: { isBare: true },
     play: (stage) => play(fault, stage),
   };

@@ -36,12 +36,14 @@ export const killFaults: readonly PlayedFault[] = [
     name: "kill-queen-mid-stream",
     what: "SIGKILL at the queen mid-stream",
     promise: "one clear error with the text so far, nothing runs here or there, the next infer works",
+    isSlow: true,
     play: queenMidStream,
   },
   {
     name: "kill-queen-at-rest",
     what: "SIGKILL at the queen at rest",
     promise: "nothing runs here or there, the next infer works",
+    isSlow: true,
     play: queenAtRest,
   },
   {
@@ -137,6 +139,7 @@ async function nothingRuns(node: Node, at: number): Promise<number> {
   await eventually(() => node.world.living().length === 0, {
     withinMs: orphanMs / patience,
     what: `nothing runs here after ${orphanMs / 1_000} s`,
+    everyMs: 200,
     seen: () => node.world.living().join(", "),
   });
   await node.nothingRuns();

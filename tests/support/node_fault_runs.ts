@@ -45,6 +45,8 @@ export interface PlayedFault {
   readonly name: string;
   readonly what: string;
   readonly promise: string;
+  /** Most of it is waiting: its runs are played at the same time, each on a machine of its own. */
+  readonly isSlow?: boolean;
   /** What its machine must be like. */
   readonly host?: Omit<HostOptions, "name">;
   /** Prepares, strikes and judges. The next inference there has worked then; a queen may be left who stays. */
@@ -58,6 +60,7 @@ export function midStream(fault: NodeFault): PlayedFault {
     name: `${fault.name}-mid-stream`,
     what: `${fault.what} mid-stream`,
     promise: `${ends}, nothing that must go is left there, the next infer works`,
+    isSlow: fault.isSlow,
     play: (stage) => playMidStream(fault, stage),
   };
 }
@@ -68,6 +71,7 @@ export function atRest(fault: NodeFault): PlayedFault {
     name: `${fault.name}-at-rest`,
     what: `${fault.what} at rest`,
     promise: `${fault.leaves} is left there, the next infer works`,
+    isSlow: fault.isSlow,
     play: (stage) => playAtRest(fault, stage),
   };
 }
@@ -141,9 +145,14 @@ export interface FaultTest {
   readonly isShared: boolean;
 }
 
+/** Returns the machines of a fault. */
+const machinesOf = ({ name, isSlow }: PlayedFault) =>
+  isSlow ? Array.from({ length: faultRuns }, (_none, run) => `${name}-${run + 1}`) : [name];
+
 /** Registers one test: each fault on a machine of its own, all at the same time, each twice; nothing is left then. */
 export function testFaults({ name, faults, isShared }: FaultTest): void {
-  const hosts = [...faults.map(({ name, host }) => ({ ...host, name })), ...(isShared ? [{ name: "bystander" }] : [])];
+  const struck = faults.flatMap((fault) => machinesOf(fault).map((name) => ({ ...fault.host, name })));
+  const hosts = [...struck, ...(isShared ? [{ name: "bystander" }] : [])];
   Deno.test({
     name: `${name}${clusterMissing()}`,
     ignore: !canRunCluster(),
@@ -157,12 +166,15 @@ export function testFaults({ name, faults, isShared }: FaultTest): void {
             name: `${fault.what}: ${fault.promise}`,
             ...atOnce,
             async fn() {
-              const world = isShared ? nodes.world : nodes.addWorld();
-              const node = await nodes.add(fault.name, world);
-              for (let run = 1; run <= faultRuns; run++) {
-                await fault.play({ nodes, node, bystander });
-                if (!isShared) await nodes.down(world);
-              }
+              const machines = machinesOf(fault);
+              await Promise.all(machines.map(async (name) => {
+                const world = isShared ? nodes.world : nodes.addWorld();
+                const node = await nodes.add(name, world);
+                for (let run = 1; run <= faultRuns / machines.length; run++) {
+                  await fault.play({ nodes, node, bystander });
+                  if (!isShared) await nodes.down(world);
+                }
+              }));
             },
           })
         ));

@@ -18,6 +18,8 @@ export interface NodeFault {
   readonly ends?: readonly ErrorCode[];
   /** What runs on the node afterwards, until somebody wants something there again. */
   readonly leaves: "everything" | "the hive" | "nothing";
+  /** It is noticed by silence alone. */
+  readonly isSlow?: boolean;
   /** Does it. */
   readonly strike: (node: Node) => Promise<void>;
   /** Makes the machine reachable again. */
@@ -67,6 +69,7 @@ export const nodeFaults: readonly NodeFault[] = [
     what: "SIGKILL at every sshd that is not started again",
     ends: ["CONNECTION_LOST"],
     leaves: "nothing",
+    isSlow: true,
     strike: ({ host }) => host.killSshd("all"),
     mend: ({ host }) => host.startSshd(),
   },
@@ -89,6 +92,7 @@ export const nodeFaults: readonly NodeFault[] = [
     what: "a cable that is pulled for ever",
     ends: ["CONNECTION_LOST"],
     leaves: "nothing",
+    isSlow: true,
     strike: ({ host }) => host.pullCable(),
     mend: ({ host }) => host.plugCable(),
   },

@@ -20,6 +20,8 @@ import { type Executable, executables, World } from "./world.ts";
 /** Nothing runs on a node after this time: 15 s of a lease, and the hive's look at it. */
 export const nodeOrphanMs = 20_000;
 
+/** A look at every process costs some milliseconds. */
+const lookMs = 200;
 const sshPort = 22;
 const modelsThere = "models";
 
@@ -145,6 +147,7 @@ export class Node {
     await eventually(() => this.living().length === 0, {
       withinMs: withinMs / patience,
       what: `nothing runs on ${this.name} after ${withinMs / 1_000} s`,
+      everyMs: lookMs,
       seen: () => this.living().join(", "),
     });
   }
@@ -229,7 +232,12 @@ export class NodeCluster {
   /** Asserts that nothing is left of a world and on its nodes. */
   async nothingLeft(world: World = this.world, withinMs = 10_000): Promise<void> {
     const left = () => [world, ...this.#nodes.filter((n) => n.world === world)].flatMap((one) => one.leftovers());
-    await eventually(() => left().length === 0, { withinMs, what: "nothing is left", seen: () => left().join(", ") });
+    await eventually(() => left().length === 0, {
+      withinMs,
+      what: "nothing is left",
+      everyMs: lookMs,
+      seen: () => left().join(", "),
+    });
   }
 
   /** What happened, for the report of a failure. */
