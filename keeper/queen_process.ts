@@ -5,6 +5,7 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
+import { localNodeName } from "../protocol/node.ts";
 import { queenRoutes } from "../protocol/queen_routes.ts";
 import { call, callStream, sleep } from "../runtime/call.ts";
 import { isAlive } from "../runtime/other_process.ts";
@@ -47,7 +48,9 @@ export class QueenSession implements AsyncDisposable {
     const { attached, hives } = isOurs ? await this.#inUse() : { attached: 0, hives: [] };
     const ends = isOurs && attached <= (this.#isAttached ? 1 : 0);
     // With several machines this takes a moment, and a person wants to see which one it is.
-    const told = ends && hives.length > 1 ? await showNarration(this.#keeper, this.queen.peer, isHiveEnd) : undefined;
+    const told = ends && hives.some((node) => node !== localNodeName)
+      ? await showNarration(this.#keeper, this.queen.peer, isHiveEnd)
+      : undefined;
     this.#attach.abort(new RbeeError("REQUEST_CANCELED"));
     if (!ends) return;
     await endDaemon(this.#daemon!);

@@ -8,11 +8,10 @@ import assert from "node:assert/strict";
 import { Bystander } from "./bystander.ts";
 import { canRunCluster, clusterMissing } from "./cluster.ts";
 import { assertBroken } from "./ends.ts";
-import type { HostOptions } from "./cluster_folder.ts";
 import { eventually, patience, pause } from "./eventually.ts";
 import { faultRuns } from "./faults.ts";
 import type { NodeFault } from "./node_faults.ts";
-import { type Node, type NodeCluster, nodeOrphanMs, onNodes } from "./nodes.ts";
+import { type Node, type NodeCluster, type NodeHost, nodeOrphanMs, onNodes } from "./nodes.ts";
 import { isAlive } from "./processes.ts";
 import type { Finished } from "./program.ts";
 
@@ -48,7 +47,7 @@ export interface PlayedFault {
   /** Most of it is waiting: its runs are played at the same time, each on a machine of its own. */
   readonly isSlow?: boolean;
   /** What its machine must be like. */
-  readonly host?: Omit<HostOptions, "name">;
+  readonly host?: Omit<NodeHost, "name">;
   /** Prepares, strikes and judges. The next inference there has worked then; a queen may be left who stays. */
   readonly play: (stage: FaultStage) => Promise<FaultRun>;
 }
