@@ -117,6 +117,7 @@ function resolve(path: string): string {
 
 interface Queen {
   readonly parts: QueenParts;
+  readonly notes: RegistryNotes;
   readonly server: Server;
 }
 
@@ -179,7 +180,7 @@ function assemble(ground: Ground, token: { value: string; isConfigured: boolean 
     port: config.queen.port,
     portFallback: flags.ephemeral,
   });
-  return { parts, server };
+  return { parts, server, notes };
 }
 
 /** The registry's lock says that no other queen of this home lives: whoever comes after us may take our hives over. */
@@ -214,8 +215,9 @@ function localHive({ flags, paths, home, config, log }: Ground, holder: LeaseHol
 }
 
 /** Nothing new; who runs may finish for a while; then the rest ends, our hive with its workers, and the server. */
-async function takeApart({ parts, server }: Queen, log: Log, reason: unknown): Promise<void> {
+async function takeApart({ parts, server, notes }: Queen, log: Log, reason: unknown): Promise<void> {
   const { effects, scheduler, attach, hives, news } = parts;
+  notes.flush();
   log.info("shutting down", { why: reason instanceof Error ? reason.message : String(reason) });
   attach[Symbol.dispose]();
   const error = new RbeeError("SHUTTING_DOWN", { message: "Cannot go on: the queen is shutting down" });

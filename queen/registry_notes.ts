@@ -22,6 +22,9 @@ export class RegistryNotes {
   readonly #options: NotesOptions;
   /** Nodes whose connection is written down. */
   readonly #noted = new Set<string>();
+  /** The last thing to be written of each node, while it waits for its moment. */
+  readonly #waiting = new Map<string, () => void>();
+  #timer?: number;
 
   constructor(options: NotesOptions) {
     this.#options = options;
@@ -29,18 +32,39 @@ export class RegistryNotes {
 
   /** Notes a hive that answers, once for each connection, and one that could not be had. Never throws. */
   take(event: SchedulerEvent): void {
-    const { registry, log, hiveUrl } = this.#options;
+    const { registry, hiveUrl } = this.#options;
     if (event.type === "hiveFailed" || event.type === "hiveLost") {
       this.#noted.delete(event.node);
       const { node, error } = event;
       const isReached = reached.has(error.code);
-      later(() => registry[isReached ? "noteWithoutHive" : "noteUnreachable"](node, error.message), log);
+      this.#later(node, () => registry[isReached ? "noteWithoutHive" : "noteUnreachable"](node, error.message));
     } else if (event.type === "hiveStatus" && !this.#noted.has(event.node)) {
       this.#noted.add(event.node);
       const { node, status } = event;
       const unix = Math.floor(Date.now() / 1_000);
       const hivePort = Number(new URL(hiveUrl(node) ?? "http://localhost").port);
-      later(() => registry.noteReachable(node, { unix, hivePort, machine: status.machine }), log);
+      this.#later(node, () => registry.noteReachable(node, { unix, hivePort, machine: status.machine }));
+    }
+  }
+
+  /** A durable write waits for the disk, some 10 ms: not in the moment in which the first task's worker is started. */
+  #later(node: string, write: () => void): void {
+    this.#waiting.set(node, write);
+    this.#timer ??= setTimeout(() => this.flush(), limits.registryNoteDelayMs);
+  }
+
+  /** Writes now what still waits: a queen who ends with a command may not live as long as the wait. Never throws. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const writes = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const write of writes) {
+      try {
+        write();
+      } catch (error) {
+        this.#options.log.warn("the registry was not written", { error });
+      }
     }
   }
 }
@@ -57,14 +81,3 @@ const reached: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "DISK_FULL",
   "HOME_NOT_WRITABLE",
 ]);
-
-/** A durable write waits for the disk, some 10 ms: not in the moment in which the first task's worker is started. */
-function later(write: () => void, log: Log): void {
-  setTimeout(() => {
-    try {
-      write();
-    } catch (error) {
-      log.warn("the registry was not written", { error });
-    }
-  }, limits.registryNoteDelayMs);
-}
