@@ -111,34 +111,37 @@ const forms: Readonly<Record<string, Form>> = {
     const facts = versions.map(([program, version]) => `${program}: v${version}`);
     if (versions.length !== 2) return { headline: "Version mismatch", facts: [...facts, error.message] };
     const [older, newer] = compareVersions(versions[0][1], versions[1][1]) <= 0 ? versions : versions.toReversed();
-    const { node } = error.details;
-    if (typeof node === "string" && older[0] === "rbee-hive") {
-      return {
-        headline: "Version mismatch",
-        facts,
-        advice: [
-          `Please bring ${node} to v${newer[1]}:`,
-          `${indent}rbee setup install --node ${node}`,
-          // An operator's, which installing leaves alone.
-          ...(error.details.hive === "running"
-            ? ["and end the one that runs there:", `${indent}rbee hive stop --node ${node}`]
-            : []),
-        ],
-      };
-    }
-    return {
-      headline: "Version mismatch",
-      facts,
-      advice: [
-        `Please upgrade ${older[0]}${typeof node === "string" ? " on this machine" : ""} to v${
-          newer[1]
-        }, in its checkout:`,
-        `${indent}git checkout v${newer[1]} && npx -y deno@2.7.11 task compile`,
-        ...(older[0] === "queen-rbee" ? ["A queen that still runs in the older version is ended by: rbee down"] : []),
-      ],
-    };
+    return { headline: "Version mismatch", facts, advice: upgradeAdvice(error, older[0], newer[1]) };
   },
 };
+
+/** What brings the older program to the version of the newer one. */
+function upgradeAdvice({ details: { node, address, hive } }: RbeeError, program: string, version: string): string[] {
+  const build = `${indent}git checkout v${version} && npx -y deno@2.7.11 task compile`;
+  if (typeof node !== "string") {
+    return [
+      `Please upgrade ${program} to v${version}, in its checkout:`,
+      build,
+      ...(program === "queen-rbee" ? ["A queen that still runs in the older version is ended by: rbee down"] : []),
+    ];
+  }
+  if (program !== "rbee-hive") {
+    return [`Please upgrade ${program} on this machine to v${version}, in its checkout:`, build];
+  }
+  // One that is called directly is its operator's: nothing installs there from here.
+  if (typeof address === "string") {
+    return [
+      `Please upgrade ${program} at ${address} to v${version}, in its checkout there, and start it again:`,
+      build,
+    ];
+  }
+  return [
+    `Please bring ${node} to v${version}:`,
+    `${indent}rbee setup install --node ${node}`,
+    // An operator's, which installing leaves alone.
+    ...(hive === "running" ? ["and end the one that runs there:", `${indent}rbee hive stop --node ${node}`] : []),
+  ];
+}
 
 const nodeOf = (error: RbeeError, context: ErrorContext) =>
   typeof error.details.node === "string" ? error.details.node : context.node ?? "local";

@@ -99,6 +99,14 @@ Deno.test("a hive of another version is brought to ours, or we to its, whichever
   ]);
 });
 
+Deno.test("a hive that is called directly is upgraded by its operator (S43)", () => {
+  const details = { "rbee-keeper": "0.2.0", "rbee-hive": "0.1.0", node: "fast", address: "192.168.1.20:9200" };
+  assert.deepEqual(lines(new RbeeError("VERSION_MISMATCH", { details })).slice(4), [
+    "Please upgrade rbee-hive at 192.168.1.20:9200 to v0.2.0, in its checkout there, and start it again:",
+    "    git checkout v0.2.0 && npx -y deno@2.7.11 task compile",
+  ]);
+});
+
 Deno.test("a hive that refuses its queen's token names its machine and the configuration file (S44)", () => {
   const details = { node: "workstation", address: "workstation.home.arpa" };
   const error = new RbeeError("INVALID_API_KEY", { message: "Cannot use the hive", details, hint: "Write the token" });

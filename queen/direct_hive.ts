@@ -65,8 +65,8 @@ export async function testDirectHive(row: DirectNode | NewDirectNode, signal: Ab
     const health = await call({ ...hive.peer, token: undefined }, hiveRoutes.health, options);
     if (health.version !== VERSION) {
       throw new RbeeError("VERSION_MISMATCH", {
-        message: `Cannot use the hive at ${hive.place}: it is v${health.version}, queen-rbee is v${VERSION}`,
-        details: { "queen-rbee": VERSION, "rbee-hive": health.version },
+        message: `Cannot use the hive at ${hive.place}: it is v${health.version}, rbee-keeper is v${VERSION}`,
+        details: { "rbee-keeper": VERSION, "rbee-hive": health.version, node: row.node_name, address: hive.place },
       });
     }
     if (health.home_id !== hive.homeId) throw new RbeeError("INVALID_API_KEY");

@@ -54,6 +54,22 @@ Feature: When something goes wrong on the way to another machine
           git checkout v0.2.0 && npx -y deno@2.7.11 task compile
       """
 
+  @S43
+  Scenario: A hive on the network is newer than the programs here
+    Given a hive on the network that is registered as "fast"
+    And its operator has upgraded it to version "0.2.0"
+    When a person runs 'infer --node fast --prompt "hello"'
+    Then it fails with exit code 1
+    And the whole error is
+      """
+      Version mismatch (VERSION_MISMATCH)
+          rbee-keeper: v0.1.0
+          rbee-hive: v0.2.0
+
+      Please upgrade rbee-keeper on this machine to v0.2.0, in its checkout:
+          git checkout v0.2.0 && npx -y deno@2.7.11 task compile
+      """
+
   @S44
   Scenario: The queen does not take the person's key
     Given a queen whose configured key is "right_key"

@@ -175,28 +175,48 @@ suite.step("its message says that the key is invalid or missing", function () {
 
 const networkKey = "a-key-that-a-person-has-made-up";
 
-suite.step("a hive on the network that is registered as {string}", async function (name: string) {
-  const far = new World();
-  this.atEnd(async () => await far[Symbol.asyncDispose]());
-  const { listen, address } = networkAddress();
-  const hive = far.start("rbee-hive", ["daemon", "--listen", listen], { env: { RBEE_HIVE_TOKEN: networkKey } });
+interface Direct {
+  readonly far: World;
+  readonly hive: Program;
+  readonly place: string;
+  readonly tokenFile: string;
+  readonly certificate: string;
+}
+
+const direct = (scenario: Scenario) =>
+  must(scenario.noted.get("direct") as Direct | undefined, "a hive on the network");
+
+async function startDirect(far: World, programs?: string): Promise<Program> {
+  const args = ["daemon", "--listen", networkAddress().listen];
+  const hive = far.start("rbee-hive", args, { programs, env: { RBEE_HIVE_TOKEN: networkKey } });
   await eventually(() => !hive.isRunning || far.hivePid() === hive.pid, {
     withinMs: 10_000,
     what: "a hive on the network",
     seen: () => hive.account(),
   });
   assert.ok(hive.isRunning, hive.account());
-  const file = (suffix: string) => join(this.world.userHome, `${name}.${suffix}`);
-  Deno.writeTextFileSync(file("token"), networkKey, { mode: 0o600 });
-  Deno.copyFileSync(join(far.home, "tls/hive.crt"), file("crt"));
-  const place = `${address}:${far.ports.hive}`;
-  const files = ["--token-file", file("token"), "--ca-cert", file("crt")];
+  return hive;
+}
+
+suite.step("a hive on the network that is registered as {string}", async function (name: string) {
+  const far = new World();
+  this.atEnd(async () => await far[Symbol.asyncDispose]());
+  const hive = await startDirect(far);
+  const [tokenFile, certificate] = ["token", "crt"].map((suffix) => join(this.world.userHome, `${name}.${suffix}`));
+  Deno.writeTextFileSync(tokenFile, networkKey, { mode: 0o600 });
+  Deno.copyFileSync(join(far.home, "tls/hive.crt"), certificate);
+  const place = `${networkAddress().address}:${far.ports.hive}`;
+  const files = ["--token-file", tokenFile, "--ca-cert", certificate];
   await addNode(this, name, ["--transport", "direct", "--address", place, ...files]);
-  this.noted.set("direct", { place, tokenFile: file("token"), certificate: file("crt") });
+  this.noted.set("direct", { far, hive, place, tokenFile, certificate } satisfies Direct);
 });
 
-const direct = (scenario: Scenario) =>
-  must(scenario.noted.get("direct"), "a hive on the network") as Record<"place" | "tokenFile" | "certificate", string>;
+suite.step("its operator has upgraded it to version {string}", async function (version: string) {
+  const { far, hive } = direct(this);
+  hive.signal("SIGTERM");
+  assert.equal((await hive.ends(10_000)).code, 0, hive.account());
+  await startDirect(far, await otherBuild(version));
+});
 
 suite.step("the file of its key holds {string} now", function (key: string) {
   Deno.writeTextFileSync(direct(this).tokenFile, key);
