@@ -23,7 +23,7 @@ export function machineFaults(): Fault[] {
   if (!canRunCluster()) return [];
   return [
     ...nodeFaults.flatMap((fault) => [midStream(fault), atRest(fault)]).map((fault) => asFault(fault, true)),
-    ...installFaults.map((fault) => asFault(fault, true)),
+    ...installFaults.map((fault) => asFault(fault, !fault.name.startsWith("kill-queen"))),
     ...[...killFaults, ...oddMachines].map((fault) => asFault(fault, false)),
   ];
 }

@@ -20,8 +20,21 @@ const installMs = 60_000;
 /** Those that strike where no rbee runs yet. */
 const struck = /^(kill-ssh|reboot|power-cut|pull-cable)/;
 
+/** The queen sends; her next one begins anew. */
+const killQueen: NodeFault = {
+  name: "kill-queen",
+  what: "SIGKILL at the queen",
+  ends: ["CONNECTION_LOST"],
+  leaves: "nothing",
+  strike: ({ world }) => Promise.resolve(void Deno.kill(world.queenPid(), "SIGKILL")),
+  mend: ({ world }) => world.up(),
+};
+
 /** All of them. */
-export const installFaults: readonly PlayedFault[] = nodeFaults.filter(({ name }) => struck.test(name)).map(midInstall);
+export const installFaults: readonly PlayedFault[] = [
+  ...nodeFaults.filter(({ name }) => struck.test(name)),
+  killQueen,
+].map(midInstall);
 
 function midInstall(fault: NodeFault): PlayedFault {
   return {

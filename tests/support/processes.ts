@@ -18,12 +18,12 @@ export interface ProcessEntry {
 
 /** Returns the living processes whose `RBEE_HOME` is `home`. Zombies are not alive: they hold nothing. */
 export function processesOf(home: string): ProcessEntry[] {
-  return processes((environment) => environment.RBEE_HOME === home);
+  return living((pid) => environmentOf(pid).includes(`RBEE_HOME=${home}`));
 }
 
 /** Returns the living processes whose `RBEE_HOME` lies in a folder. */
 export function processesUnder(folder: string): ProcessEntry[] {
-  return processes((environment) => environment.RBEE_HOME?.startsWith(`${folder}/`) ?? false);
+  return living((pid) => environmentOf(pid).some((pair) => pair.startsWith(`RBEE_HOME=${folder}/`)));
 }
 
 /** Returns one process; undefined when it is gone or a zombie. */
@@ -74,7 +74,7 @@ export function send(pid: number, signal: Deno.Signal): boolean {
 export function processesBeside(pid: number): ProcessEntry[] {
   const namespace = pidNamespace(pid);
   if (namespace === undefined) return [];
-  return processes((_environment, other) => other !== pid && pidNamespace(other) === namespace);
+  return living((other) => other !== pid && pidNamespace(other) === namespace);
 }
 
 function pidNamespace(pid: number): string | undefined {
@@ -85,16 +85,18 @@ function pidNamespace(pid: number): string | undefined {
   }
 }
 
-function processes(
-  belongs: (environment: Readonly<Record<string, string>>, pid: number) => boolean,
-): ProcessEntry[] {
-  const found: ProcessEntry[] = [];
-  for (const entry of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(entry.name)) continue;
-    const one = processOf(Number(entry.name));
-    if (one && belongs(one.environment, one.pid)) found.push(one);
+/** Returns the living processes of which `belongs` is true: the cheap look comes first, for there are many. */
+function living(belongs: (pid: number) => boolean): ProcessEntry[] {
+  return [...Deno.readDirSync("/proc")].filter(({ name }) => /^\d+$/.test(name)).map(({ name }) => Number(name))
+    .flatMap((pid) => belongs(pid) ? processOf(pid) ?? [] : []);
+}
+
+function environmentOf(pid: number): string[] {
+  try {
+    return zeroSeparated(`/proc/${pid}/environ`);
+  } catch {
+    return []; // it has ended, or belongs to somebody else
   }
-  return found;
 }
 
 function zeroSeparated(path: string): string[] {
