@@ -9,6 +9,7 @@ import { assertOneClearError } from "./flows.ts";
 import type { FaultRun, FaultStage, PlayedFault } from "./node_fault_runs.ts";
 import { pause } from "./eventually.ts";
 import { isAlive } from "./processes.ts";
+import type { Finished } from "./program.ts";
 import { executables } from "./world.ts";
 
 /** From Debian's libfaketime. */
@@ -62,8 +63,14 @@ export const oddMachines: readonly PlayedFault[] = [
   },
 ];
 
-/** What each of these takes is told at once: nothing is waited for. */
-const atOnce = { goneMs: 0 };
+/** A run after which nothing has to go: its time is that until the slowest command has told. */
+const told = (exits: readonly Finished[]): FaultRun => ({
+  goneMs: Math.max(...exits.map(({ durationMs }) => durationMs)),
+  exits,
+});
+
+/** A run that nobody is told of. */
+const untold = (exits: readonly Finished[]): FaultRun => ({ goneMs: 0, exits });
 
 /** A hive that is none: of another kind of machine, another program, or cut off. */
 async function wrongExecutable({ nodes, node }: FaultStage): Promise<FaultRun> {
@@ -89,7 +96,7 @@ async function wrongExecutable({ nodes, node }: FaultStage): Promise<FaultRun> {
   }
   await node.installedAt("~/rbee");
   await node.nextInferWorks();
-  return { ...atOnce, exits };
+  return told(exits);
 }
 
 /** The first bytes of a program for another processor. */
@@ -107,7 +114,7 @@ async function fullDisk({ node }: FaultStage): Promise<FaultRun> {
   assert.deepEqual(node.leftovers(), []);
   await node.host.freeDisk();
   await node.nextInferWorks();
-  return { ...atOnce, exits: [finished] };
+  return told([finished]);
 }
 
 async function fillingDisk({ node, waitMs = 0 }: FaultStage): Promise<FaultRun> {
@@ -122,7 +129,7 @@ async function fillingDisk({ node, waitMs = 0 }: FaultStage): Promise<FaultRun> 
   assert.deepEqual(before.filter((pid) => !isAlive(pid)), [], "the daemons live on");
   await node.host.freeDisk();
   await node.nextInferWorks();
-  return { ...atOnce, exits: [finished] };
+  return untold([finished]);
 }
 
 /** A clock that is off when the hive starts, and jumps to the other side in the middle of an answer. */
@@ -142,7 +149,7 @@ async function otherTime({ node, waitMs = 0 }: FaultStage, seconds: number): Pro
   assert.equal(finished.code, 0, finished.stderr);
   await node.nextInferWorks();
   assert.equal(node.one("rbee-hive").pid, hive, "it lives on: its lease knows no clock");
-  return { ...atOnce, exits: [finished] };
+  return untold([finished]);
 }
 
 /** Whoever comes second is told whose the machine is; it is free when the first has gone. */
@@ -163,5 +170,5 @@ async function twoQueens({ nodes, node }: FaultStage): Promise<FaultRun> {
   await nodes.down(node.world);
   await theirs.nextInferWorks();
   await nodes.nothingLeft(theirs.world);
-  return { ...atOnce, exits };
+  return told(exits);
 }
