@@ -44,7 +44,7 @@ export async function findBase(): Promise<Base> {
         `  Type: npx -y deno@${DENO_VERSION} task compile`,
     );
   }
-  const zip = `${denoDir()}/dl/release/v${DENO_VERSION}/denort-${Deno.build.target}.zip`;
+  const zip = `${denoFolder()}/dl/release/v${DENO_VERSION}/denort-${Deno.build.target}.zip`;
   if (await exists(zip)) return { path: null, from: "Deno's own cache" };
   const cached = `${cacheFolder()}/denort/${DENO_VERSION}/denort`;
   if (await isGenuine(cached)) return { path: cached, from: `the cached part of ${PINNED.name} (${cached})` };
@@ -61,7 +61,7 @@ function missing(): string {
 }
 
 /** Returns Deno's cache folder as Deno itself chooses it. */
-function denoDir(): string {
+export function denoFolder(): string {
   const env = (name: string) => Deno.env.get(name);
   if (env("DENO_DIR")) return env("DENO_DIR")!;
   if (Deno.build.os === "darwin") return `${env("HOME")}/Library/Caches/deno`;
