@@ -102,6 +102,8 @@ export const limits = Object.freeze({
   /** A piece of a file: short enough that packing it holds nobody up. */
   installPieceBytes: 64 * 1024,
   installPackLevel: 1,
+  /** So much of a file goes out packed and so much as it is, to see which is quicker over this link. */
+  installTrialBytes: 8 * 1024 * 1024,
   /** What a node's disk must have free beside what is sent. */
   installSpareBytes: 64 * 1024 * 1024,
 

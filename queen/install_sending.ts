@@ -27,18 +27,64 @@ export function sending(options: SendOptions): ReadableStream<Uint8Array> {
 
 async function* pieces({ head, path, isPacked, onBytes }: SendOptions): AsyncGenerator<Uint8Array> {
   yield head;
-  const read = readPieces(path, onBytes);
-  if (!isPacked) return yield* read;
-  const source = Readable.from(read);
-  const packed = createGzip({ level: limits.installPackLevel, chunkSize: limits.installPieceBytes });
-  source.on("error", (error) => packed.destroy(error));
-  source.pipe(packed);
+  const source = readPieces(path, onBytes);
+  if (!isPacked) return yield* source;
   try {
-    for await (const piece of packed) yield new Uint8Array(piece);
+    yield* quickest(source);
   } finally {
-    source.destroy(); // whoever read us may have left half way
-    packed.destroy();
+    await source.return(undefined); // whoever read us may have left half way
   }
+}
+
+/**
+ * Sends parts that gzip unpacks as one file: the first is packed, the second is not, and the others are as the one of
+ * them that took less time. A link that is quicker than packing gets the bytes as they are.
+ */
+async function* quickest(source: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const packed = yield* part(source, { level: limits.installPackLevel, bytesMax: limits.installTrialBytes });
+  if (packed.isLast) return;
+  const plain = yield* part(source, { level: 0, bytesMax: limits.installTrialBytes, msMax: packed.ms });
+  if (plain.isLast) return;
+  const level = plain.ms / plain.bytes < packed.ms / packed.bytes ? 0 : limits.installPackLevel;
+  yield* part(source, { level, bytesMax: Infinity });
+}
+
+interface PartOptions {
+  /** Of gzip; 0 packs nothing. */
+  readonly level: number;
+  readonly bytesMax: number;
+  /** It ends after this time as well. */
+  readonly msMax?: number;
+}
+
+/** Sends the next bytes of the source, as many as the part may have. Returns how that went. */
+async function* part(
+  source: AsyncGenerator<Uint8Array>,
+  { level, bytesMax, msMax = Infinity }: PartOptions,
+): AsyncGenerator<Uint8Array, { bytes: number; ms: number; isLast: boolean }> {
+  const startedAt = performance.now();
+  const ms = () => performance.now() - startedAt;
+  let bytes = 0;
+  let isLast = false;
+  async function* some(): AsyncGenerator<Uint8Array> {
+    while (bytes === 0 || (bytes < bytesMax && ms() < msMax)) {
+      const { done, value } = await source.next();
+      if (done) return void (isLast = true);
+      bytes += value.length;
+      yield value;
+    }
+  }
+  const input = Readable.from(some());
+  const output = createGzip({ level, chunkSize: limits.installPieceBytes });
+  input.on("error", (error) => output.destroy(error));
+  input.pipe(output);
+  try {
+    for await (const piece of output) yield new Uint8Array(piece);
+  } finally {
+    input.destroy();
+    output.destroy();
+  }
+  return { bytes, ms: ms(), isLast };
 }
 
 async function* readPieces(path: string, onBytes: (bytes: number) => void): AsyncGenerator<Uint8Array> {

@@ -9,7 +9,7 @@ import { CommandShell } from "../tests/support/command_shell.ts";
 import { installNode, type InstallSite, uninstallNode } from "./install.ts";
 import { sending } from "./install_sending.ts";
 import type { RemoteRunOptions, RemoteShell } from "./remote_shell.ts";
-import { namesIn, NodeFolder } from "./testdata/node_folder.ts";
+import { namesIn, NodeFolder, sha256 } from "./testdata/node_folder.ts";
 
 interface Told {
   readonly said: string[];
@@ -259,6 +259,29 @@ Deno.test("a file that is sent waits for its reader, and is closed when that one
     // Zeros are packed a thousandfold: what is held back is a few packed pieces.
     assert.ok(read < (isPacked ? 64 : 1) * 1024 * 1024, `${read} bytes were read ahead`);
     await reader.cancel(); // a file that stays open fails the test
+  }
+  await Deno.remove(path);
+});
+
+Deno.test("a file goes out packed over a slow link, and comes out as it was over any", async () => {
+  const path = await Deno.makeTempFile();
+  const size = 48 * 1024 * 1024;
+  const words = new TextEncoder().encode("what is written here again and again packs well\n");
+  await Deno.writeFile(path, Uint8Array.from({ length: size }, (_byte, at) => words[at % words.length]));
+  for (const bytesPerMs of [10 * 1024, Infinity]) {
+    const sent = sending({ head: new Uint8Array(), path, isPacked: true, onBytes: () => {} });
+    const gzip = new Deno.Command("gzip", { args: ["-dc"], stdin: "piped", stdout: "piped" }).spawn();
+    let bytes = 0;
+    const link = new TransformStream<Uint8Array, Uint8Array>({
+      async transform(piece, controller) {
+        bytes += piece.length;
+        if (Number.isFinite(bytesPerMs)) await new Promise((r) => setTimeout(r, piece.length / bytesPerMs));
+        controller.enqueue(piece);
+      },
+    });
+    const [{ stdout }] = await Promise.all([gzip.output(), sent.pipeThrough(link).pipeTo(gzip.stdin)]);
+    assert.equal(sha256(stdout), sha256(await Deno.readFile(path)));
+    assert.ok(bytesPerMs === Infinity || bytes < size / 2, `${bytes} bytes over a slow link`);
   }
   await Deno.remove(path);
 });

@@ -1,7 +1,7 @@
 Feature: rbee on machines that have nothing but sshd
   What it needs is sent there, or built there; whoever asks for it types one line here.
 
-  @S03 @cluster @slow
+  @S03 @cluster @build
   Scenario: A machine builds rbee from a repository
     Given a machine "workstation" with what a build of rbee needs
     And a repository of this checkout, which "workstation" reaches by SSH

@@ -50,6 +50,8 @@ export interface SuiteOptions<W> {
   readonly needs?: readonly Need[];
   /** No scenario runs longer. */
   readonly scenarioMsMax?: number;
+  /** Nor does one with this tag. */
+  readonly msMaxOf?: Readonly<Record<string, number>>;
 }
 
 interface Definition<W> {
@@ -114,7 +116,7 @@ export class Suite<W extends object> {
     Deno.test({
       name: `${number} ${pickle.name} (${place})${why}`,
       ignore,
-      fn: (t) => this.#run(t, steps),
+      fn: (t) => this.#run(t, steps, this.#msMax(tags)),
     });
   }
 
@@ -141,9 +143,14 @@ export class Suite<W extends object> {
     };
   }
 
-  async #run(t: Deno.TestContext, steps: readonly ResolvedStep<W>[]): Promise<void> {
+  #msMax(tags: readonly string[]): number {
+    const { scenarioMsMax = 90_000, msMaxOf = {} } = this.#options;
+    return Math.max(scenarioMsMax, ...tags.map((tag) => msMaxOf[tag] ?? 0));
+  }
+
+  async #run(t: Deno.TestContext, steps: readonly ResolvedStep<W>[], msMax: number): Promise<void> {
     const world = await this.#options.create();
-    const end = performance.now() + (this.#options.scenarioMsMax ?? 90_000);
+    const end = performance.now() + msMax;
     let failed = false;
     try {
       for (const step of steps) {

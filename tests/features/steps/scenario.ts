@@ -129,6 +129,8 @@ export const suite: Suite<Scenario> = new Suite<Scenario>({
   create: () => Promise.resolve(new Scenario()),
   dispose: (scenario) => scenario[Symbol.asyncDispose](),
   report: (scenario) => scenario.world.report(),
+  // A whole build on a machine that other tests keep busy.
+  msMaxOf: { "@build": 300_000 },
   needs: [{
     tag: "@sshd",
     isMet: canRunSshd,
