@@ -29,6 +29,8 @@ nl='
 deno_version=2.7.11
 # Seconds that a second installation waits for the first.
 lock_wait=30
+# Seconds without a byte, after which a file that is on its way is given up: a network that was cut tells nobody here.
+quiet_max=60
 # What must be left on the disk beside the files, in KB.
 spare_kb=65536
 
@@ -372,10 +374,12 @@ make_part() {
 }
 
 my_part=
+my_watch=
 my_lock=
 my_link=
 clean_up() {
-  [ -z "$my_part" ] || rm -f "$my_part"
+  [ -z "$my_watch" ] || kill "$my_watch" 2>/dev/null || :
+  [ -z "$my_part" ] || { rm -f "$my_part" && rmdir "$incoming" 2>/dev/null; } || :
   [ -z "$my_link" ] || rm -f "$my_link"
   [ -z "$my_lock" ] || rm -f "$my_lock"
 }
@@ -420,16 +424,34 @@ sweep_parts() {
   done
 }
 
+# Runs beside the script, and ends it when nothing more of its part comes: between one and two times $quiet_max later.
+watch_part() {
+  exec </dev/null >/dev/null 2>&1 3<&- 4>&-
+  part_size=
+  quiet=0
+  while sleep 1 && is_alive $$; do
+    quiet=$((quiet + 1))
+    [ "$quiet" -ge "$quiet_max" ] || continue
+    quiet=0
+    [ "$(size_of "$part")" != "$part_size" ] || { rm -f "$part" && rmdir "$incoming" || :; kill -9 $$; }
+    part_size=$(size_of "$part")
+  done
+}
+
 # Takes a file from descriptor 3, unpacked by "$1", into incoming/$name; $sha and $size say what it must be.
 take() {
   part=$incoming/$name.$$.part
   my_part=$part
   make_part
+  watch_part &
+  my_watch=$!
   # The tools' faults come out beside the digest: on a full disk there is no other place for them.
   said=$(
     exec 4>&1
     { "$@" <&3 2>&4 || echo "unpacking failed" >&4; } | { tee "$part" 2>&4 || echo "writing failed" >&4; } | digest
   )
+  kill "$my_watch" 2>/dev/null || :
+  my_watch=
   got=
   why=
   # Words are lines here: the digest, and what else was said.

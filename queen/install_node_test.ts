@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { join } from "../runtime/path.ts";
 import { canMount } from "../tests/support/mounts.ts";
-import { eventually } from "../tests/support/eventually.ts";
+import { eventually, withinTime } from "../tests/support/eventually.ts";
 import { readFacts } from "./install_facts.ts";
 import { namesIn, NodeFolder, scriptPath, sha256 } from "./testdata/node_folder.ts";
 
@@ -294,7 +294,7 @@ Deno.test({
       `mount -t tmpfs -o size=80m none ${node.prefix}`,
       run(small),
       `PATH=${bin}:$PATH ${run(big)}`,
-      `cd ${node.prefix}; rm fill; ls -A versions versions/.incoming; readlink current; current/rbee-hive --version`,
+      `cd ${node.prefix}; rm fill; ls -A versions; readlink current; current/rbee-hive --version`,
       run(big),
       `dd if=/dev/zero of=fill bs=1M count=20 2>/dev/null`,
       run(small),
@@ -305,7 +305,7 @@ Deno.test({
     }).output();
     const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
     assert.match(text, /error DISK_FULL Cannot write to .*: no space is left\n/, text);
-    assert.ok(!text.includes(".part"), text);
+    assert.match(text, /\n\.rbee\n0\.1\.0\nversions\/0/, text); // and nothing else
     assert.match(text, /\nversions\/0\.1\.0\nrbee-hive 0\.1\.0/, text);
     assert.match(text, /done 0\.2\.0\n/, text);
     assert.match(text, /error INSUFFICIENT_DISK Cannot install to .*: 64 MB are needed, \d+ MB are free\n$/, text);
@@ -401,4 +401,25 @@ Deno.test("a script that was cut off on its way does nothing", async () => {
     }).output();
     assert.deepEqual(namesIn(node.home), [], `cut at line ${at}`);
   }
+});
+
+Deno.test("a file of which nothing more comes is given up", async () => {
+  using node = new NodeFolder();
+  const impatient = join(node.root, "install_node.sh");
+  Deno.writeTextFileSync(impatient, Deno.readTextFileSync(scriptPath).replace("quiet_max=60", "quiet_max=1"));
+  const what = ["--name", "rbee-hive", "--sha256", sha256("never comes"), "--size", "1000"];
+  const child = new Deno.Command("sh", {
+    args: [impatient, "--prefix", node.prefix, "--action", "receive", ...what],
+    clearEnv: true,
+    env: { HOME: node.home, PATH: "/usr/bin:/bin" },
+    stdin: "piped",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new Uint8Array(10));
+  const { signal } = await withinTime(child.status, { withinMs: 10_000, what: "it ends" });
+  assert.equal(signal, "SIGKILL");
+  await writer.close().catch(() => {});
+  assert.deepEqual(namesIn(join(node.prefix, "versions/.incoming")), []);
 });

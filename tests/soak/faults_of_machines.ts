@@ -1,13 +1,12 @@
 /**
- * What strikes another machine, the way there, or those here who use it: in the middle of an answer or an installation,
- * at rest, and where the machine is not as it should be.
+ * What strikes another machine, the way there, or those here who use it: in the middle of an answer, at rest, and
+ * where the machine is not as it should be.
  *
  * @module
  */
 import assert from "node:assert/strict";
 import { Bystander } from "../support/bystander.ts";
 import { canRunCluster } from "../support/cluster.ts";
-import { installFaults } from "../support/install_faults.ts";
 import { killFaults } from "../support/kill_faults.ts";
 import { atRest, midStream, type PlayedFault } from "../support/node_fault_runs.ts";
 import { nodeFaults } from "../support/node_faults.ts";
@@ -23,12 +22,12 @@ export function machineFaults(): Fault[] {
   if (!canRunCluster()) return [];
   return [
     ...nodeFaults.flatMap((fault) => [midStream(fault), atRest(fault)]).map((fault) => asFault(fault, true)),
-    ...installFaults.map((fault) => asFault(fault, !fault.name.startsWith("kill-queen"))),
     ...[...killFaults, ...oddMachines].map((fault) => asFault(fault, false)),
   ];
 }
 
-function asFault(fault: PlayedFault, hasBystander: boolean): Fault {
+/** Returns a fault of a machine as one that is played round by round; with a bystander, another machine answers all the time. */
+export function asFault(fault: PlayedFault, hasBystander: boolean): Fault {
   return {
     name: `machine-${fault.name}`,
     what: `${fault.what}, on another machine`,

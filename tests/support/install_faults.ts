@@ -1,86 +1,208 @@
 /**
- * A fault of a machine in the middle of `setup install`: it is told, and the same command once more makes it whole.
+ * What can happen while rbee is being sent to a machine: in the middle of the first file. The same command again makes
+ * it whole then.
  *
  * @module
  */
 import assert from "node:assert/strict";
-import { VERSION } from "../../runtime/version.ts";
-import { pause } from "./eventually.ts";
+import type { ErrorCode } from "../../protocol/error.ts";
+import { join } from "../../runtime/path.ts";
+import { eventually, pause } from "./eventually.ts";
 import { assertOneClearError } from "./flows.ts";
 import type { FaultRun, FaultStage, PlayedFault } from "./node_fault_runs.ts";
-import { type NodeFault, nodeFaults } from "./node_faults.ts";
+import { assertInstalled, bytesUnderWay, unfinishedThere, versionThere } from "./node_installation.ts";
 import type { Node } from "./nodes.ts";
+import { send } from "./processes.ts";
+import type { Finished, Program } from "./program.ts";
 import { executables } from "./world.ts";
 
-/** Whoever waits hears of a lost machine by then. */
+/** Whoever installs hears of a lost machine by then. */
 const toldMs = 20_000;
-/** An installation takes some seconds; on a busy machine many. */
 const installMs = 60_000;
+/** So much has come when it is struck: a part of the first file. */
+const struckAtBytes = 16 << 20;
+/** Room for two versions and what a worker unpacks. */
+const diskBytes = 720 << 20;
 
-/** Those that strike where no rbee runs yet. */
-const struck = /^(kill-ssh|reboot|power-cut|pull-cable)/;
+interface InstallFault {
+  readonly name: string;
+  readonly what: string;
+  /** With which code the installation ends; "killed": it is the keeper that dies; undefined: it goes on to its end. */
+  readonly ends?: readonly ErrorCode[] | "killed";
+  readonly strike: (node: Node, keeper: Program) => Promise<void>;
+  /** Makes the machine reachable again. */
+  readonly mend?: (node: Node) => Promise<void>;
+}
 
-/** The queen sends; her next one begins anew. */
-const killQueen: NodeFault = {
-  name: "kill-queen",
-  what: "SIGKILL at the queen",
-  ends: ["CONNECTION_LOST"],
-  leaves: "nothing",
-  strike: ({ world }) => Promise.resolve(void Deno.kill(world.queenPid(), "SIGKILL")),
-  mend: ({ world }) => world.up(),
+const kill = (pid: number) => {
+  if (!send(pid, "SIGKILL")) throw new Error(`Cannot kill process ${pid}: it is not there`);
+  return Promise.resolve();
 };
+
+const cutOff: readonly InstallFault[] = [
+  {
+    name: "kill-keeper",
+    what: "SIGKILL at the keeper",
+    ends: "killed",
+    strike: (_node, keeper) => kill(keeper.pid),
+  },
+  {
+    name: "kill-queen",
+    what: "SIGKILL at the queen",
+    ends: ["CONNECTION_LOST"],
+    strike: ({ world }) => kill(world.queenPid()),
+  },
+  {
+    name: "kill-ssh-master",
+    what: "SIGKILL at the ssh master",
+    ends: ["CONNECTION_LOST"],
+    strike: (node) => kill(node.sshMaster().pid),
+  },
+  {
+    name: "kill-sshd",
+    what: "SIGKILL at every sshd there",
+    ends: ["CONNECTION_LOST"],
+    strike: ({ host }) => host.killSshd("all"),
+    mend: ({ host }) => host.startSshd(),
+  },
+  {
+    name: "reboot",
+    what: "a reboot",
+    ends: ["CONNECTION_LOST"],
+    strike: ({ host }) => host.reboot(),
+  },
+  {
+    name: "pull-cable",
+    what: "a cable that is pulled for ever",
+    ends: ["CONNECTION_LOST"],
+    strike: ({ host }) => host.pullCable(),
+    mend: ({ host }) => host.plugCable(),
+  },
+  {
+    name: "pull-cable-5-s",
+    what: "a cable that is pulled for 5 s",
+    async strike({ host }) {
+      await host.pullCable();
+      await pause(5_000);
+      await host.plugCable();
+    },
+  },
+];
 
 /** All of them. */
 export const installFaults: readonly PlayedFault[] = [
-  ...nodeFaults.filter(({ name }) => struck.test(name)),
-  killQueen,
-].map(midInstall);
-
-function midInstall(fault: NodeFault): PlayedFault {
-  return {
+  ...cutOff.map((fault): PlayedFault => ({
     name: `${fault.name}-mid-install`,
     what: `${fault.what} mid-install`,
-    promise: `${fault.ends ? "one clear error" : "it goes on to its end"}, and once more makes it whole`,
-    isSlow: fault.isSlow,
+    promise: `${fault.ends ? "it is told" : "it goes on to its end"}, the same command again makes it whole`,
     host: { isBare: true },
-    play: (stage) => play(fault, stage),
-  };
+    play: (stage) => playCutOff(fault, stage),
+  })),
+  {
+    name: "full-disk-mid-install",
+    what: "a full disk before and mid-install",
+    promise: "it is told, the version before works on, room and the same command again make it whole",
+    host: { isBare: true, diskBytes },
+    play: playFullDisk,
+  },
+];
+
+/** Starts the installation, and returns when a part of the first file has come. */
+async function midInstall({ node, waitMs = 0 }: FaultStage): Promise<Program> {
+  const keeper = node.world.start("rbee", ["setup", "install", "--node", node.name]);
+  await eventually(() => bytesUnderWay(node) >= struckAtBytes, {
+    withinMs: 20_000,
+    everyMs: 2,
+    what: `files are on their way to ${node.name}`,
+    seen: () => keeper.account(),
+  });
+  await pause(waitMs / 4); // all of it takes some seconds
+  return keeper;
 }
 
-async function play(fault: NodeFault, { node, bystander, waitMs = 0 }: FaultStage): Promise<FaultRun> {
-  await node.world.up();
-  await withoutHive(node);
-  const keeper = install(node);
-  await keeper.sees(/Sending/, { withinMs: 20_000 });
-  await pause(waitMs);
+async function again(node: Node): Promise<void> {
+  const args = ["setup", "install", "--node", node.name];
+  const { code, stderr } = await node.world.run("rbee", args, { withinMs: installMs });
+  assert.equal(code, 0, `the same command again: ${stderr}`);
+  await assertInstalled(node);
+  await nothingAtWork(node);
+}
+
+/** Of a session that the network forgot its sshd hears within seconds when the cable is in again. */
+async function nothingAtWork(node: Node): Promise<void> {
+  await eventually(() => strangers(node).length === 0, {
+    withinMs: toldMs,
+    what: `nothing is at work on ${node.name}`,
+    seen: () => strangers(node).join(", "),
+  });
+}
+
+/** What runs there but sshd and rbee. */
+function strangers({ host }: Node): string[] {
+  const ours = new Set(host.rbeeProcesses().map(({ pid }) => pid));
+  return host.processes().filter(({ pid, args }) => !ours.has(pid) && !/^(\S*\/)?sshd/.test(args[0] ?? ""))
+    .map(({ pid, args }) => `${pid} ${args.join(" ").slice(0, 80)}`);
+}
+
+async function playCutOff(fault: InstallFault, stage: FaultStage): Promise<FaultRun> {
+  const { node } = stage;
+  await remove(node);
+  const keeper = await midInstall(stage);
   const at = performance.now();
-  await fault.strike(node);
-  await bystander?.goesOn();
+  await fault.strike(node, keeper);
   const finished = await keeper.ends(fault.ends ? toldMs : installMs);
+  judge(fault, finished);
   const goneMs = performance.now() - at;
-  // It may have been through before chance struck.
-  if (fault.ends && finished.code !== 0) assertOneClearError(finished, { code: "CONNECTION_LOST" });
-  else assert.equal(finished.code, 0, finished.stderr);
+  if (fault.ends) assert.equal(versionThere(node), undefined, "half an installation is none");
   await fault.mend?.(node);
-  const again = await install(node).ends(installMs);
-  assert.equal(again.code, 0, again.stderr);
-  assert.deepEqual(await filesOf(node), ["llm-worker-rbee", "manifest.json", "rbee-hive"], "and nothing half");
-  await node.nextInferWorks();
-  return { goneMs, exits: [finished] };
+  await again(node);
+  return { goneMs: fault.ends ? goneMs : 0, exits: [finished] };
 }
 
-const install = (node: Node) => node.world.start("rbee", ["setup", "install", "--node", node.name]);
-const folder = `~/rbee/versions/${VERSION}`;
-
-/** An installation that lacks its hive: some seconds are left to do, and not many. */
-async function withoutHive({ host }: Node): Promise<void> {
-  const there = `test -e ${folder}/llm-worker-rbee || cp ${executables}/llm-worker-rbee ${folder}`;
-  const script = `mkdir -p ${folder} && touch ~/rbee/versions/.rbee && { ${there}; } && rm -f ${folder}/rbee-hive`;
-  const { code, stderr } = await host.exec(["sh", "-c", script]);
-  assert.equal(code, 0, stderr);
+function judge({ ends }: InstallFault, finished: Finished): void {
+  if (ends === undefined) assert.equal(finished.code, 0, finished.stderr);
+  else if (ends === "killed") assert.equal(finished.signal, "SIGKILL");
+  else assert.ok(ends.includes(assertOneClearError(finished) as ErrorCode), `${ends}: ${finished.stderr}`);
 }
 
-async function filesOf({ host }: Node): Promise<string[]> {
-  const { stdout } = await host.exec(["sh", "-c", `cd ${folder} && find . -maxdepth 1 -type f`]);
-  return stdout.trim().split("\n").map((name) => name.replace("./", "")).sort();
+async function remove({ host }: Node): Promise<void> {
+  await Deno.remove(join(host.home, "rbee"), { recursive: true }).catch(() => {}); // the first time it is not there
+}
+
+async function playFullDisk(stage: FaultStage): Promise<FaultRun> {
+  const { node } = stage;
+  await remove(node);
+  await installOlder(node);
+  await node.host.fillDisk();
+  const full = await node.world.run("rbee", ["setup", "install", "--node", node.name]);
+  assertOneClearError(full, { code: "INSUFFICIENT_DISK", says: new RegExp(node.name) });
+  await olderWorks(node);
+  await node.host.freeDisk();
+  const keeper = await midInstall(stage);
+  await node.host.fillDisk();
+  const filled = await keeper.ends(toldMs);
+  assertOneClearError(filled, { code: "DISK_FULL", says: new RegExp(node.name) });
+  await olderWorks(node);
+  await node.host.freeDisk();
+  await again(node);
+  return { goneMs: 0, exits: [full, filled] };
+}
+
+const older = "0.0.9";
+
+/** A version before, as an installation leaves it. */
+async function installOlder({ host }: Node): Promise<void> {
+  const versions = join(host.home, "rbee/versions");
+  const folder = join(versions, older);
+  await Deno.mkdir(folder, { recursive: true });
+  await Deno.writeTextFile(join(versions, ".rbee"), "the versions of rbee\n");
+  for (const name of ["rbee-hive", "llm-worker-rbee"]) await Deno.copyFile(join(executables, name), join(folder, name));
+  await Deno.symlink(`versions/${older}`, join(host.home, "rbee/current"));
+}
+
+async function olderWorks(node: Node): Promise<void> {
+  assert.equal(versionThere(node), older);
+  assert.deepEqual(unfinishedThere(node).filter((name) => name !== ".incoming"), []);
+  const { code, stderr } = await node.host.exec([join(node.host.userHome, "rbee/current/rbee-hive"), "--version"]);
+  assert.equal(code, 0, `the version before: ${stderr}`);
 }

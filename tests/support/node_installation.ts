@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { digestFile } from "../../runtime/digest.ts";
 import { join } from "../../runtime/path.ts";
 import { VERSION } from "../../runtime/version.ts";
+import { eventually } from "./eventually.ts";
 import type { Node } from "./nodes.ts";
 import { executables } from "./world.ts";
 
@@ -55,7 +56,12 @@ export async function assertInstalled(node: Node): Promise<void> {
     assert.equal(sha256, manifest.files[name].sha256, `${name} on ${node.name}`);
     assert.equal(sha256, sent.files[name].sha256, `${name} on ${node.name} is this build's`);
   }
-  assert.deepEqual(unfinishedThere(node), [], `nothing unfinished on ${node.name}`);
+  // One whose network was cut hears of it when the cable is in again.
+  await eventually(() => unfinishedThere(node).length === 0, {
+    withinMs: 20_000,
+    what: `nothing unfinished is left on ${node.name}`,
+    seen: () => unfinishedThere(node).join(", "),
+  });
 }
 
 /** Returns the names in a folder, sorted; none when it is not there. */
