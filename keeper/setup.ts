@@ -4,6 +4,7 @@
  * @module
  */
 import { RbeeError, toRbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
 import type { Beehive, RegisteredNode } from "../protocol/node.ts";
 import { queenRoutes } from "../protocol/queen_routes.ts";
 import type { BodyInput } from "../protocol/routes.ts";
@@ -216,7 +217,8 @@ async function changeIn<R extends Route>(
   if (asks !== undefined) render.note(queen, `🔌 ${asks}`);
   let answer;
   try {
-    answer = await call(session.queen.peer, route, { body, signal });
+    // She first ends what runs on the machine whose entry changes.
+    answer = await call(session.queen.peer, route, { body, signal, deadlineMs: 2 * limits.everythingGoneMs });
   } catch (thrown) {
     const { reason } = toRbeeError(thrown).details;
     if (typeof reason === "string") render.note(queen, `❌ SSH connection failed: ${reason}`);

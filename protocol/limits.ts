@@ -112,7 +112,7 @@ export const limits = Object.freeze({
   leaseMs: 15_000,
   hiveStartMs: 30_000,
   /** Whoever starts a hive reports earlier (three attempts to connect, then the start): a lost report is not waited for for ever. */
-  hiveEnsureMs: 180_000,
+  hiveEnsureMs: 360_000,
   /** What takes longer is told. */
   narrateAfterMs: 1_000,
   hivePollMs: 10,

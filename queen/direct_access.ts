@@ -8,10 +8,10 @@ import { RbeeError, toRbeeError } from "../protocol/error.ts";
 import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { limits, ports } from "../protocol/limits.ts";
 import type { DirectNode } from "../protocol/node.ts";
-import { call, type Peer, sleep, tcpAnswers } from "../runtime/call.ts";
+import { call, type Peer, sleep, tcpState } from "../runtime/call.ts";
 import { type DirectHive, openDirectHive, placeOf, testDirectHive } from "./direct_hive.ts";
 import type { HiveAccess, OpenHive, StopResult } from "./hive_access.ts";
-import { hiveVersion, type LeaseHolder, renewLease } from "./hive_probe.ts";
+import { type LeaseHolder, renewLease } from "./hive_probe.ts";
 
 /** The way to it. */
 export class DirectAccess implements HiveAccess {
@@ -49,10 +49,7 @@ export class DirectAccess implements HiveAccess {
     using hive = openDirectHive(this.#row);
     await testDirectHive(this.#row, signal);
     await call(hive.peer, hiveRoutes.shutdown, { deadlineMs: limits.shutdownAckMs, attempts: 1, signal });
-    for (const end = performance.now() + limits.everythingGoneMs; performance.now() < end;) {
-      if (await hiveVersion(hive.peer).catch(() => undefined) === undefined) return "stopped";
-      await sleep(limits.hivePollMs * 10, signal);
-    }
+    if (await this.#refuses(limits.everythingGoneMs)) return "stopped";
     throw new RbeeError("TIMEOUT", { message: `Cannot end the hive at ${hive.place}: it still answers` });
   }
 
@@ -68,12 +65,32 @@ export class DirectAccess implements HiveAccess {
   /** See `HiveAccess`. A machine whose hive has died refuses at once; one that is off or cut off says nothing. */
   async whyGone(): Promise<RbeeError | undefined> {
     const { node_name: node, address, hive_port } = this.#row;
-    if (await tcpAnswers(address, hive_port ?? ports.hive, limits.directProbeMs)) return undefined;
+    if (await tcpState(address, hive_port ?? ports.hive, limits.directProbeMs) !== "silent") return undefined;
     return new RbeeError("CONNECTION_LOST", {
       message: `Cannot go on: ${node} does not answer at ${placeOf(this.#row)}`,
       details: { node },
       hint: `Check that ${node} is on and answers: rbee setup test-node --name ${node}`,
     });
+  }
+
+  /** Resolves with whether its port refused within that time: silence may be a pulled cable. */
+  async #refuses(ms: number): Promise<boolean> {
+    const { address, hive_port } = this.#row;
+    for (const end = performance.now() + ms; performance.now() < end;) {
+      if (await tcpState(address, hive_port ?? ports.hive, limits.directProbeMs) === "refuses") return true;
+      await sleep(limits.hivePollMs * 10);
+    }
+    return false;
+  }
+
+  /** Nothing is started there. */
+  giveUp(): void {
+    this.#ending.abort(new RbeeError("SHUTTING_DOWN"));
+  }
+
+  /** See `HiveAccess`. */
+  async untilGone(): Promise<void> {
+    await this.#refuses(limits.termGraceMs);
   }
 
   /** See `HiveAccess`: it is its operator's. */

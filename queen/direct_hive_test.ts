@@ -89,7 +89,7 @@ async function refused(promise: Promise<unknown>, code: string, text: RegExp = /
 }
 
 /** The registry alone is looked at here. */
-const unused = { check() {}, add() {}, replace: () => Promise.resolve(), remove: () => Promise.resolve() };
+const unused = { check() {}, renew: () => Promise.resolve() };
 
 Deno.test("a hive that takes the token is registered, listed, tested, changed and forgotten; the token stands nowhere", () =>
   withQueen(async ({ queen, folder, tls, wish }) => {

@@ -9,7 +9,7 @@ import { limits } from "../protocol/limits.ts";
 import { hiveRoutes } from "../protocol/hive_routes.ts";
 import type { BodyInput } from "../protocol/routes.ts";
 import { doneText, encodeJsonEvent } from "../protocol/sse.ts";
-import { call, type Peer } from "../runtime/call.ts";
+import { call } from "../runtime/call.ts";
 import type { Log } from "../runtime/log.ts";
 import type { HiveControl } from "./hive_control.ts";
 import { Relay } from "./relay.ts";
@@ -154,19 +154,8 @@ export class Effects {
       const error = new RbeeError("INTERNAL_ERROR");
       return this.dispatch({ type: "streamEnded", task: id, attempt, end: { kind: "refused", error } });
     }
-    let peer: Peer;
-    try {
-      peer = await hive.workerPeer(worker.id, worker.url);
-    } catch (error) {
-      return this.dispatch({
-        type: "streamEnded",
-        task: id,
-        attempt,
-        end: { kind: "refused", error: toRbeeError(error) },
-      });
-    }
     const relay = new Relay({
-      peer,
+      peer: hive.workerPeer(worker.id, worker.url),
       worker: worker.id,
       request: task.request as ConstructorParameters<typeof Relay>[0]["request"],
       sink: task,

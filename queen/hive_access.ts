@@ -46,6 +46,10 @@ export interface HiveAccess {
    * `say` as for `open`. Throws why that is not possible.
    */
   stop(say: (human: string) => void): Promise<StopResult>;
+  /** Lets an `open` that is under way come to its end soon, without leaving behind what it has started. */
+  giveUp(): void;
+  /** Resolves when the process of the hive that was open is gone, in bounded time. Never rejects. */
+  untilGone(): Promise<void>;
   /** Returns a worker of the open hive as a peer. Throws `CONNECTION_LOST`. */
   workerPeer(id: string, url: string): Promise<Peer>;
   /** Notes that a worker is gone: whatever leads to it can be closed. */

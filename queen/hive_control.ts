@@ -41,6 +41,8 @@ interface Connection {
   readonly cut: AbortController;
   /** Ends it, and tells the scheduler. */
   readonly lose: (error: RbeeError, unreachable?: boolean) => void;
+  /** Ends it, and tells nobody. */
+  readonly drop: () => void;
   /** Resolves when it has ended. */
   readonly over: Promise<void>;
 }
@@ -54,6 +56,10 @@ export class HiveControl {
   #isStopping = false;
   /** A start and a stop at once would hinder each other: each waits for the one before. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** Counts the stops: whoever wanted the hive before one of them does not start it again after it. */
+  #stops = 0;
+  /** Opened when we were ending already: nobody follows it, and it has to end as well. */
+  #late?: OpenHive;
 
   constructor(options: HiveControlOptions) {
     this.#options = options;
@@ -89,7 +95,8 @@ export class HiveControl {
 
   /** Connects to the running hive, or starts one. Tells the scheduler how that went; never rejects. */
   ensure(): Promise<void> {
-    return this.#inTurn(() => this.#ensure());
+    const stops = this.#stops;
+    return this.#inTurn(() => stops === this.#stops ? this.#ensure() : Promise.resolve());
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
@@ -102,7 +109,9 @@ export class HiveControl {
     const { node, access, onEvent, log } = this.#options;
     if (this.#isEnding) return;
     try {
-      await this.#connect(await access.open((human) => this.#say(human)));
+      const hive = await access.open((human) => this.#say(human));
+      if (this.#isEnding) this.#late = hive;
+      else await this.#connect(hive);
     } catch (thrown) {
       if (this.#isEnding) return;
       const error = toRbeeError(thrown);
@@ -132,18 +141,22 @@ export class HiveControl {
       },
       onOdd: (event) => log.warn("the hive said something that cannot be understood", { event }),
     });
+    this.#connection?.drop(); // whoever asked for the hive again does not believe in that one
     const over = Promise.withResolvers<void>();
-    const lose = (error: RbeeError, unreachable = false) => {
-      if (this.#connection?.cut !== cut) return;
-      over.resolve();
+    const drop = () => {
       this.#connection = undefined;
       clearInterval(renewal);
-      cut.abort(error);
+      cut.abort(new RbeeError("CONNECTION_LOST"));
+      over.resolve();
+    };
+    const lose = (error: RbeeError, unreachable = false) => {
+      if (this.#connection?.cut !== cut) return;
+      drop();
       if (this.#isEnding || this.#isStopping) return;
       log.warn("hive lost", { node, error: error.message });
       onEvent({ type: "hiveLost", node, error, unreachable });
     };
-    this.#connection = { hive, cut, lose, over: over.promise };
+    this.#connection = { hive, cut, lose, drop, over: over.promise };
     const wayGone = async () => {
       const error = await access.whyGone();
       if (error) lose(error, true);
@@ -187,6 +200,7 @@ export class HiveControl {
    * it is gone, and the scheduler knows that it is not to come back by itself. Throws why it cannot be ended.
    */
   stopHive(): Promise<StopResult> {
+    this.#stops++;
     return this.#inTurn(async () => {
       const { node, onEvent, log } = this.#options;
       this.#isStopping = true;
@@ -212,7 +226,10 @@ export class HiveControl {
     const connection = this.#connection;
     const isAsked = connection !== undefined && await this.#ask(connection.hive.peer);
     // What does not take the request, or does not finish, is ended from its machine.
-    if (isAsked && await within(connection.over, limits.everythingGoneMs)) return "stopped";
+    if (isAsked && await within(connection.over, limits.everythingGoneMs)) {
+      await access.untilGone(); // its last words come a little before its end
+      return "stopped";
+    }
     const how = await access.stop((human) => this.#say(human));
     return how === "none" && connection ? "stopped" : how;
   }
@@ -220,10 +237,15 @@ export class HiveControl {
   /** Ends the hive if it is ours: asked first, then by whatever its access has. An adopted one is left as it is. */
   async end(): Promise<void> {
     this.#isEnding = true;
+    const { access } = this.#options;
+    access.giveUp();
+    // A hive that is just being started would be left behind.
+    await within(this.#turn, limits.hiveStartMs + limits.sshLoginMs);
     const connection = this.#connection;
-    const isOurs = connection?.hive.isOurs ?? false;
-    const asked = connection && isOurs ? await this.#ask(connection.hive.peer) : false;
-    await this.#options.access.end({ isOurs, asked, over: connection?.over ?? Promise.resolve() });
+    const hive = connection?.hive ?? this.#late;
+    const isOurs = hive?.isOurs ?? false;
+    const asked = hive && isOurs ? await this.#ask(hive.peer) : false;
+    await access.end({ isOurs, asked, over: connection?.over ?? Promise.resolve() });
     this.#connection?.lose(new RbeeError("SHUTTING_DOWN"));
   }
 

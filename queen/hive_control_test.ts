@@ -1,6 +1,7 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { publishRunning } from "../runtime/running.ts";
 import { VERSION } from "../runtime/version.ts";
+import type { HiveAccess, OpenHive } from "./hive_access.ts";
 import { HiveControl } from "./hive_control.ts";
 import { LocalHive, type LocalHiveOptions } from "./local_hive.ts";
 import type { SchedulerEvent } from "./scheduler_messages.ts";
@@ -73,4 +74,52 @@ Deno.test(
 Deno.test("a hive of another home is none of ours, also when its version differs", relaxed, async () => {
   await using hive = new StandInHive({ homeId: "0123456789abcdef", version: "9.9.9" });
   deepStrictEqual(await heard(hive.server.url, hive.token, () => true), ["HIVE_START_FAILED"]);
+});
+
+/** A control whose hive comes when the test says so; `log` holds what its access was asked for. */
+function slow() {
+  const log: string[] = [];
+  const events: SchedulerEvent[] = [];
+  const opening = Promise.withResolvers<OpenHive>();
+  const access: HiveAccess = {
+    open: () => (log.push("open"), opening.promise),
+    stop: () => (log.push("stop"), Promise.resolve("stopped")),
+    giveUp: () => void log.push("giveUp"),
+    untilGone: () => Promise.resolve(),
+    workerPeer: () => Promise.reject(new Error("no worker")),
+    forgetWorker() {},
+    whyGone: () => Promise.resolve(undefined),
+    end: ({ isOurs, asked }) => (log.push(`end ours=${isOurs} asked=${asked}`), Promise.resolve()),
+  };
+  const holder = { id: "queen-1", hostname: "here" };
+  const onEvent = (event: SchedulerEvent) => void events.push(event);
+  return { log, events, opening, control: new HiveControl({ node: "box", access, holder, log: noLog, onEvent }) };
+}
+
+Deno.test("a hive that comes while its queen is ending is ended as well", relaxed, async () => {
+  await using hive = new StandInHive();
+  const { log, events, opening, control } = slow();
+  const ensuring = control.ensure();
+  await Promise.resolve(); // it is being opened
+  const ending = control.end();
+  opening.resolve({
+    peer: { program: "rbee-hive", base: hive.server.url, token: hive.token, caller: "queen-rbee" },
+    ...{ isOurs: true, isRemote: true, wasRunning: false, gone: new Promise(() => {}) },
+  });
+  await Promise.all([ensuring, ending]);
+  deepStrictEqual(log, ["open", "giveUp", "end ours=true asked=true"]);
+  deepStrictEqual(events, []);
+});
+
+Deno.test("a hive that was wanted before it was stopped is not started after it", relaxed, async () => {
+  const { log, events, opening, control } = slow();
+  const first = control.ensure();
+  const second = control.ensure();
+  await Promise.resolve(); // it is being opened
+  const stopping = control.stopHive();
+  opening.reject(new Error("it does not start"));
+  await Promise.all([first, second, stopping]);
+  deepStrictEqual(log, ["open", "stop"]);
+  strictEqual(events.at(-1)?.type, "hiveReleased");
+  await control.end();
 });

@@ -15,6 +15,13 @@ export type News =
   | { readonly kind: "connected"; readonly node: string }
   | { readonly kind: "failed"; readonly node: string; readonly error: RbeeError };
 
+type End = Extract<SchedulerEvent, { type: "hiveFailed" | "hiveLost" | "hiveReleased" | "nodeRemoved" }>;
+
+/** Whether nobody needs to wait for that hive any more. */
+function isEnd(event: SchedulerEvent): event is End {
+  return ["hiveFailed", "hiveLost", "hiveReleased", "nodeRemoved"].includes(event.type);
+}
+
 /** Takes a piece of news. */
 export type NewsListener = (news: News) => void;
 
@@ -28,7 +35,7 @@ export class HiveNews {
     if (event.type === "hiveNarration") this.tell(event.node, event.narration);
     // Before its first picture nothing is placed there.
     else if (event.type === "hiveStatus") this.#tell({ kind: "connected", node: event.node });
-    else if (event.type === "hiveFailed" || event.type === "hiveLost") {
+    else if (isEnd(event)) {
       this.#tell({ kind: "failed", node: event.node, error: event.error });
     }
   }

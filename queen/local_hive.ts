@@ -8,10 +8,10 @@ import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { limits } from "../protocol/limits.ts";
 import { localNodeName } from "../protocol/node.ts";
 import { workerKey } from "../runtime/auth.ts";
-import { call, type Peer, sleep } from "../runtime/call.ts";
+import { call, type Peer, sleep, tcpState } from "../runtime/call.ts";
 import { programCommand } from "../runtime/executables.ts";
 import type { Log } from "../runtime/log.ts";
-import { runsProgram } from "../runtime/other_process.ts";
+import { isAlive, runsProgram } from "../runtime/other_process.ts";
 import { type Child, type Ended, startChild, within } from "../runtime/process.ts";
 import { readRunning, type Running } from "../runtime/running.ts";
 import { clientOfOwnHive } from "../runtime/trust.ts";
@@ -46,6 +46,9 @@ export class LocalHive implements HiveAccess {
   /** Undefined while the hive listens on loopback, without TLS. */
   #client?: Deno.HttpClient;
   #isEnding = false;
+  #isStarting = false;
+  /** Of the hive that was opened last. */
+  #pid?: number;
 
   constructor(options: LocalHiveOptions) {
     this.#options = options;
@@ -55,6 +58,7 @@ export class LocalHive implements HiveAccess {
   async open(): Promise<OpenHive> {
     const adopted = await this.#adopt();
     const { peer, pid } = adopted ?? await this.#start();
+    this.#pid = pid;
     const message = `Cannot go on: the hive on ${localNodeName} died`;
     const gone = this.#child?.ended.then(() => new RbeeError("CONNECTION_LOST", { message }));
     const isOurs = this.#child !== undefined;
@@ -75,8 +79,9 @@ export class LocalHive implements HiveAccess {
       const { code, message } = toRbeeError(cause);
       throw new RbeeError(code, { message, hint: `End it by hand: kill ${running.pid}`, cause });
     }
+    const { hostname, port } = new URL(running.url);
     for (const end = performance.now() + limits.everythingGoneMs; performance.now() < end;) {
-      if (await hiveVersion(peer).catch(() => undefined) === undefined) return "stopped";
+      if (await tcpState(hostname, Number(port), limits.queenProbeMs) === "refuses") return "stopped";
       await sleep(limits.hivePollMs);
     }
     throw new RbeeError("TIMEOUT", {
@@ -154,7 +159,8 @@ export class LocalHive implements HiveAccess {
     child.ended.then(() => {
       if (this.#child === child) this.#child = undefined;
     });
-    const url = await this.#urlOf(child);
+    this.#isStarting = true;
+    const url = await this.#urlOf(child).finally(() => this.#isStarting = false);
     log.info("hive started", { url, pid: child.pid });
     return { peer: this.#peerAt(url), pid: child.pid };
   }
@@ -185,6 +191,21 @@ export class LocalHive implements HiveAccess {
     throw new RbeeError("HIVE_START_FAILED", {
       message: `Cannot start the hive: it did not listen within ${limits.hiveStartMs / 1_000} s`,
     });
+  }
+
+  /** See `HiveAccess`: a child that does not listen yet has nothing to finish. */
+  giveUp(): void {
+    this.#isEnding = true;
+    if (this.#isStarting) void this.#child?.stop();
+  }
+
+  /** See `HiveAccess`. */
+  async untilGone(): Promise<void> {
+    const pid = this.#pid;
+    const lives = () => pid !== undefined && isAlive(pid) && runsProgram(pid, "rbee-hive") !== false;
+    for (const end = performance.now() + limits.termGraceMs; lives() && performance.now() < end;) {
+      await sleep(limits.hivePollMs);
+    }
   }
 
   /** See `HiveAccess`. An adopted one is left as it is. */

@@ -94,9 +94,14 @@ export class NodeLink implements RemoteShell {
     return await (await this.connect()).run(command, options);
   }
 
+  /** Makes no further attempts; a connection that stands goes on. */
+  giveUp(): void {
+    this.#closed.abort(new RbeeError("SHUTTING_DOWN"));
+  }
+
   /** Ends the connection; nothing opens it again. */
   async close(): Promise<void> {
-    this.#closed.abort(new RbeeError("SHUTTING_DOWN"));
+    this.giveUp();
     await this.#opening?.catch(() => {});
     await this.#master?.close();
   }

@@ -24,30 +24,30 @@ import { checkNames } from "./ssh_names.ts";
 export interface NodesInUse {
   /** Throws `RBEE_HOME_TOO_LONG` when no other machine can be reached from here. */
   check(row: { transport?: RegisteredNode["transport"] }): void;
-  add(row: RegisteredNode): void;
-  replace(row: RegisteredNode): Promise<void>;
-  remove(node: string): Promise<void>;
+  /** Makes what is in use of a machine what the registry says now; undefined: it is not there any more. */
+  renew(node: string, read: () => RegisteredNode | undefined): Promise<void>;
 }
 
 /** Returns the endpoints of the registry. */
 export function registryEndpoints(registry: NodeRegistry, hives: NodesInUse): Endpoint[] {
+  const renew = (node: string) => hives.renew(node, () => registry.beehive(node) ?? registry.directNode(node));
   return [
     endpoint(queenRoutes.listBeehives, () => ({ nodes: allNodes(registry) })),
     endpoint(queenRoutes.addBeehive, async ({ body, context }) => {
       hives.check(body);
       const answer = await add(registry, body, context.signal);
-      hives.add(known(registry, body.node_name));
+      await renew(body.node_name);
       return answer;
     }),
     endpoint(queenRoutes.updateBeehive, async ({ body, context }) => {
       const answer = await update(registry, body, context.signal);
-      await hives.replace(known(registry, body.node_name));
+      await renew(body.node_name);
       return answer;
     }),
     endpoint(queenRoutes.removeBeehive, async ({ body }) => {
       refuseLocal(body.node_name);
       if (!registry.remove(body.node_name)) throw unknownNode(registry, body.node_name);
-      await hives.remove(body.node_name);
+      await renew(body.node_name);
       return done(body.node_name, `Node '${body.node_name}' removed from the registry`);
     }),
     endpoint(queenRoutes.testBeehive, ({ body, context }) => test(registry, body.node_name, context.signal)),

@@ -33,6 +33,7 @@ export class RegistryNotes {
   /** Notes a hive that answers, once for each connection, and one that could not be had. Never throws. */
   take(event: SchedulerEvent): void {
     const { registry, hiveUrl } = this.#options;
+    if (event.type === "hiveConnected" || event.type === "nodeRemoved") this.#noted.delete(event.node);
     if (event.type === "hiveFailed" || event.type === "hiveLost") {
       this.#noted.delete(event.node);
       const { node, error } = event;

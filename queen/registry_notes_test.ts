@@ -55,6 +55,19 @@ Deno.test("a connection is noted once, and again after it was lost", () => {
   assert.deepEqual(written, ["a reachable", "a unreachable", "a reachable"]);
 });
 
+Deno.test("a hive that was had anew is noted again", () => {
+  const { written, notes, status } = bench();
+  for (const type of ["hiveConnected", "nodeRemoved"] as const) {
+    status("a");
+    const error = new RbeeError("NODE_UNREACHABLE");
+    notes.take(type === "hiveConnected" ? { type, node: "a" } : { type, node: "a", error });
+    notes.flush();
+  }
+  status("a");
+  notes.flush();
+  assert.equal(written.length, 3);
+});
+
 Deno.test("a registry that cannot be written stops nothing", () => {
   const { notes, status } = bench(true);
   status("a");

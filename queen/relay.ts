@@ -27,7 +27,8 @@ export interface RelaySink {
 
 /** One attempt. */
 export interface RelayOptions {
-  readonly peer: Peer;
+  /** The worker, once the way to it stands. Rejects with why it does not. */
+  readonly peer: Promise<Peer>;
   readonly worker: string;
   readonly request: BodyInput<typeof workerRoutes.inference> & Pick<InferenceRequest, "request_id" | "stream">;
   readonly sink: RelaySink;
@@ -45,6 +46,7 @@ const colon = ":".charCodeAt(0);
 export class Relay {
   readonly #options: RelayOptions;
   readonly #cut = new AbortController();
+  #peer?: Peer;
   #brokenBy?: RbeeError;
   #asked?: Promise<void>;
   /** Cuts what was asked to end and does not. */
@@ -56,7 +58,8 @@ export class Relay {
 
   /** Runs it to its end. Never rejects. */
   async run(): Promise<StreamEnd> {
-    const end = this.#options.request.stream === false ? await this.#runAnswer() : await this.#runStream();
+    const isWhole = this.#options.request.stream === false;
+    const end = await this.#reach() ?? (isWhole ? await this.#runAnswer() : await this.#runStream());
     clearTimeout(this.#patience);
     if (!this.#cut.signal.aborted) return end;
     if (this.#brokenBy) return this.#broken(this.#brokenBy);
@@ -65,9 +68,21 @@ export class Relay {
     return { kind: "stopped" };
   }
 
+  /** Waits for the way to the worker. Returns how it ended already: no way, or stopped before anything was sent. */
+  async #reach(): Promise<StreamEnd | undefined> {
+    try {
+      const peer = await this.#options.peer;
+      if (this.#cut.signal.aborted) return { kind: "stopped" };
+      this.#peer = peer;
+    } catch (error) {
+      return { kind: "refused", error: toRbeeError(error) };
+    }
+  }
+
   /** Ends it, see the effect `stopTask`. */
   stop(how: "gently" | "now" | "broken", error?: RbeeError): void {
-    if (how === "gently") {
+    // What was not sent yet needs not be asked to end.
+    if (how === "gently" && this.#peer) {
       this.#asked ??= this.#askToCancel();
       this.#patience ??= setTimeout(() => this.#abort(), limits.cancelAckMs);
       return;
@@ -81,7 +96,9 @@ export class Relay {
   }
 
   async #askToCancel(): Promise<void> {
-    const { peer, request, correlationId } = this.#options;
+    const { request, correlationId } = this.#options;
+    const peer = this.#peer;
+    if (!peer) return;
     const params = { id: request.request_id! };
     try {
       await call(peer, workerRoutes.cancel, { params, correlationId, deadlineMs: limits.cancelAckMs, attempts: 1 });
@@ -91,10 +108,10 @@ export class Relay {
   }
 
   async #runAnswer(): Promise<StreamEnd> {
-    const { peer, request, sink, correlationId, deadlineMs } = this.#options;
+    const { request, sink, correlationId, deadlineMs } = this.#options;
     try {
       const options = { body: request, signal: this.#cut.signal, deadlineMs, correlationId, attempts: 1 };
-      sink.setAnswer(await call(peer, workerRoutes.inference, options));
+      sink.setAnswer(await call(this.#peer!, workerRoutes.inference, options));
       return { kind: "done", failed: false };
     } catch (error) {
       return { kind: "refused", error: toRbeeError(error) };
@@ -102,11 +119,11 @@ export class Relay {
   }
 
   async #runStream(): Promise<StreamEnd> {
-    const { peer, request, correlationId, deadlineMs } = this.#options;
+    const { request, correlationId, deadlineMs } = this.#options;
     let body: ReadableStream<Uint8Array>;
     try {
       const options = { body: request, signal: this.#cut.signal, deadlineMs, correlationId, attempts: 1 };
-      body = (await callStream(peer, workerRoutes.inference, options)).body;
+      body = (await callStream(this.#peer!, workerRoutes.inference, options)).body;
     } catch (error) {
       return { kind: "refused", error: toRbeeError(error) };
     }

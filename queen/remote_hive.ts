@@ -16,7 +16,7 @@ import { hiveVersion, type LeaseHolder, renewLease, versionMismatch } from "./hi
 import type { NodeLink, Say } from "./node_link.ts";
 import { readStarted, readStopped, type RemoteHiveFacts, type RemoteRunning, startCommand } from "./remote_start.ts";
 import { commandLine } from "./shell_words.ts";
-import type { Forward, SshMaster } from "./ssh_master.ts";
+import type { SshMaster } from "./ssh_master.ts";
 
 /** What is needed to have it. */
 export interface RemoteHiveOptions {
@@ -32,7 +32,8 @@ export class RemoteHive implements HiveAccess {
   #master?: SshMaster;
   #token = "";
   #pid = 0;
-  readonly #workers = new Map<string, Forward>();
+  /** Which port each worker in use listens on. */
+  readonly #workers = new Map<string, number>();
   #isEnding = false;
 
   constructor(options: RemoteHiveOptions) {
@@ -46,6 +47,7 @@ export class RemoteHive implements HiveAccess {
     const master = await link.connect(say);
     const there = await this.#findOrStart(master, say);
     try {
+      if (this.#isEnding && there.how === "started") throw new RbeeError("SHUTTING_DOWN");
       const { peer, leased } = await this.#use(there, master);
       this.#master = master;
       this.#token = peer.token ?? "";
@@ -138,18 +140,18 @@ export class RemoteHive implements HiveAccess {
       throw await this.whyGone() ?? new RbeeError("CONNECTION_LOST", { details: { node } });
     }
     const port = Number(new URL(url).port);
-    const forward = await this.#master.forward(port);
-    this.#workers.set(id, forward);
+    this.#workers.set(id, port);
+    const { client } = await this.#master.forward(port);
     const token = workerKey(this.#token, id);
-    return { program: "llm-worker-rbee", base: base(port), token, client: forward.client, caller: "queen-rbee" };
+    return { program: "llm-worker-rbee", base: base(port), token, client, caller: "queen-rbee" };
   }
 
   /** See `HiveAccess`. */
   forgetWorker(id: string): void {
-    const forward = this.#workers.get(id);
+    const port = this.#workers.get(id);
     this.#workers.delete(id);
     // The next worker on that port may be there already, and use the same forward.
-    if (forward && ![...this.#workers.values()].includes(forward)) forward.close();
+    if (port !== undefined && ![...this.#workers.values()].includes(port)) void this.#master?.unforward(port);
   }
 
   /** See `HiveAccess`. */
@@ -157,6 +159,17 @@ export class RemoteHive implements HiveAccess {
     const master = this.#master;
     if (!master || !await within(master.ended, limits.sshGoneMs)) return undefined;
     return await master.ended;
+  }
+
+  /** See `HiveAccess`. The script that starts it is waited for: it does not end with its connection. */
+  giveUp(): void {
+    this.#isEnding = true;
+    this.#options.link.giveUp();
+  }
+
+  /** See `HiveAccess`. */
+  async untilGone(): Promise<void> {
+    if (this.#master?.isUp) await this.#master.run(...this.#waiting()).catch(() => {});
   }
 
   /** See `HiveAccess`. One that cannot be reached ends by itself when its lease is over. */

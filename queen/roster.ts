@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import { type Beehive, type DirectNode, localNodeName, type RegisteredNode } from "../protocol/node.ts";
@@ -42,6 +41,9 @@ interface Entry {
 export class Roster {
   readonly #options: RosterOptions;
   readonly #entries = new Map<string, Entry>();
+  /** What is being changed about a node: the next change waits for it. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+  #made = 0;
 
   constructor(options: RosterOptions) {
     this.#options = options;
@@ -93,7 +95,9 @@ export class Roster {
   #overSsh(row: Beehive): Entry {
     const { home, holder, log, connectMs } = this.#options;
     const node = row.node_name;
-    const link = new NodeLink({ node, target: targetOf(row), folder: socketFolder(home, node), connectMs });
+    // Never the folder of a connection that is still being ended.
+    const folder = socketFolder(home, this.#made++);
+    const link = new NodeLink({ node, target: targetOf(row), folder, connectMs });
     const access = new RemoteHive({ facts: this.factsOf(row), link, holder, log });
     return { row, link, control: this.#control(node, access) };
   }
@@ -138,20 +142,30 @@ export class Roster {
     if (control?.isOurs) await control.stopHive();
   }
 
-  /** Forgets a machine: what runs there for us ends. */
-  async remove(node: string): Promise<void> {
+  /**
+   * Makes what is known of a machine what the registry says now: added, changed, or forgotten. What ran there for us
+   * has ended when this resolves.
+   */
+  renew(node: string, read: () => RegisteredNode | undefined): Promise<void> {
+    const mine = (this.#turns.get(node) ?? Promise.resolve()).then(async () => {
+      const known = this.#entries.get(node)?.row;
+      const row = read();
+      if (known && row && isSame(known, row)) return;
+      await this.#remove(node);
+      const now = read(); // it may have been changed once more meanwhile
+      if (now) this.add(now);
+    });
+    this.#turns.set(node, mine.catch(() => {})); // told to whoever asked for it
+    return mine;
+  }
+
+  async #remove(node: string): Promise<void> {
     const entry = this.#entries.get(node);
     if (!entry?.row) return;
     this.#entries.delete(node);
     const message = `Cannot go on: node '${node}' was changed or removed`;
     this.#options.onEvent({ type: "nodeRemoved", node, error: new RbeeError("NODE_UNREACHABLE", { message }) });
     await entry.control.end();
-  }
-
-  /** Puts a changed machine in the place of what was known of it. */
-  async replace(row: RegisteredNode): Promise<void> {
-    await this.remove(row.node_name);
-    this.add(row);
   }
 
   /** Ends every hive that is ours, all at once. `onGone` is told of each node whose hive has ended. Never rejects. */
@@ -164,19 +178,31 @@ export class Roster {
       await control.end();
       if (isOurs) onGone(node, { gone: ++gone, all });
     }));
+    await Promise.all(this.#turns.values());
     removeFolder(socketsOf(this.#options.home));
   }
 }
 
 const socketsOf = (home: string) => `${home}/s`;
 
-/** A folder for one node's sockets: short, whatever the node's name is. */
-function socketFolder(home: string, node: string): string {
+/** A folder for one connection's sockets: short, whatever the node's name is. */
+function socketFolder(home: string, count: number): string {
   checkSocketPath(home);
-  return `${socketsOf(home)}/${createHash("sha256").update(node).digest("hex").slice(0, 8)}`;
+  return `${socketsOf(home)}/${count}`;
 }
 
 const longestSocket = "/s/12345678/65535".length;
+
+/** What decides how a machine is reached and what runs there; the rest may change while it works. */
+const meansOfReach = [
+  ...["transport", "ssh_host", "ssh_port", "ssh_user", "ssh_key_path", "install_path", "hive_port"],
+  ...["worker_port_start", "worker_port_end", "address", "token_file", "ca_cert_file", "plaintext"],
+];
+
+function isSame(a: RegisteredNode, b: RegisteredNode): boolean {
+  const [left, right] = [a, b] as unknown as Record<string, unknown>[];
+  return meansOfReach.every((field) => left[field] === right[field]);
+}
 
 /** Throws `RBEE_HOME_TOO_LONG` when the sockets of SSH connections do not fit below this folder, or cannot be named there. */
 export function checkSocketPath(home: string): void {

@@ -39,9 +39,9 @@ Deno.test("a machine that is added is a node, one that is removed is none any mo
     roster.add(direct);
     assert.deepEqual(roster.names(), ["box", "fast"]);
     assert.ok(roster.get("box") && roster.link("box"));
-    await roster.replace({ ...beehive, hive_port: 9300 });
-    await roster.remove("box");
-    await roster.remove("box");
+    await roster.renew("box", () => ({ ...beehive, hive_port: 9300 }));
+    await roster.renew("box", () => undefined);
+    await roster.renew("box", () => undefined);
     assert.equal(roster.get("box"), undefined);
     const told = events.map((event) => [event.type, "node" in event ? event.node : ""]);
     assert.deepEqual(told, [
@@ -51,6 +51,32 @@ Deno.test("a machine that is added is a node, one that is removed is none any mo
       ["nodeAdded", "box"],
       ["nodeRemoved", "box"],
     ]);
+    await roster.endAll();
+  }));
+
+Deno.test("changes of one node at the same moment leave what the registry says, and one of each", () =>
+  inHome(async (home) => {
+    const { events, roster } = rosterIn(home);
+    roster.add(beehive);
+    let now: Beehive | undefined = beehive;
+    const change = (next: Beehive | undefined) => {
+      now = next;
+      return roster.renew("box", () => now);
+    };
+    const ports = [9300, 9301, undefined, 9302, 9303];
+    await Promise.all(ports.map((hive_port) => change(hive_port ? { ...beehive, hive_port } : undefined)));
+    const types = events.map((event) => event.type);
+    types.forEach((type, index) => assert.equal(type, index % 2 ? "nodeRemoved" : "nodeAdded"));
+    assert.deepEqual(roster.names(), ["box"]);
+    await roster.endAll();
+  }));
+
+Deno.test("what is only noted of a node leaves its hive in peace", () =>
+  inHome(async (home) => {
+    const { events, roster } = rosterIn(home);
+    roster.add(beehive);
+    await roster.renew("box", () => ({ ...beehive, git_branch: "next", last_error: "was away" }));
+    assert.deepEqual(events.map((event) => event.type), ["nodeAdded"]);
     await roster.endAll();
   }));
 

@@ -27,7 +27,6 @@ export interface MasterOptions {
 export interface Forward {
   readonly port: number;
   readonly client: Deno.HttpClient;
-  close(): void;
 }
 
 /** The connection while it stands. */
@@ -35,6 +34,8 @@ export class SshMaster implements RemoteShell, StreamingShell {
   readonly #options: MasterOptions;
   readonly #child: Child;
   readonly #forwards = new Map<number, Promise<Forward>>();
+  /** Forwards that are being taken back: one that is wanted anew waits for it, or it would be taken back as well. */
+  readonly #cancels = new Map<number, Promise<unknown>>();
   /** Resolves with the reason when the connection has ended, however that came. */
   readonly ended: Promise<RbeeError>;
   #isEnded = false;
@@ -58,6 +59,7 @@ export class SshMaster implements RemoteShell, StreamingShell {
   static async open(options: MasterOptions): Promise<SshMaster> {
     const { target, folder, connectMs, signal } = options;
     const key = await checkKey(target);
+    signal?.throwIfAborted(); // a signal that has aborted tells no listener any more
     removeFolder(folder); // a stale control socket would disable sharing silently
     Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
     const ready = Promise.withResolvers<void>();
@@ -71,7 +73,7 @@ export class SshMaster implements RemoteShell, StreamingShell {
     const inTime = await within(Promise.race([ready.promise, child.ended]), connectMs + limits.sshLoginMs);
     signal?.removeEventListener("abort", cancel);
     if (inTime && isReady(child.tail()) && !signal?.aborted) return new SshMaster(options, child);
-    const { code } = inTime ? await child.ended : await child.kill();
+    const { code } = inTime && !signal?.aborted ? await child.ended : await child.kill();
     removeFolder(folder);
     signal?.throwIfAborted();
     const stderr = child.tail();
@@ -128,6 +130,7 @@ export class SshMaster implements RemoteShell, StreamingShell {
   }
 
   async #makeForward(port: number): Promise<Forward> {
+    await this.#cancels.get(port);
     const path = `${this.#options.folder}/${port}`;
     const spec = `${path}:127.0.0.1:${port}`;
     const { code, stderr } = await this.#ssh({ control: ["-O", "forward", "-L", spec] });
@@ -138,13 +141,22 @@ export class SshMaster implements RemoteShell, StreamingShell {
       });
     }
     const client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
-    return { port, client, close: () => this.#closeForward(port, spec, client) };
+    return { port, client };
   }
 
-  #closeForward(port: number, spec: string, client: Deno.HttpClient): void {
-    if (!this.#forwards.delete(port)) return;
-    client.close();
-    if (!this.#isEnded) this.#ssh({ control: ["-O", "cancel", "-L", spec] }).catch(() => {}); // gone with the connection
+  /** Takes the forward to a port back; streams over it go on. */
+  async unforward(port: number): Promise<void> {
+    const forward = this.#forwards.get(port);
+    if (!forward) return;
+    this.#forwards.delete(port);
+    const cancel = forward.then(async ({ client }) => {
+      client.close();
+      const spec = `${this.#options.folder}/${port}:127.0.0.1:${port}`;
+      if (!this.#isEnded) await this.#ssh({ control: ["-O", "cancel", "-L", spec] });
+    }).catch(() => {}); // it was never made, or is gone with the connection
+    this.#cancels.set(port, cancel);
+    await cancel;
+    if (this.#cancels.get(port) === cancel) this.#cancels.delete(port);
   }
 
   /** Returns the error of a far side that refuses to forward; it says so only when a forward is used. */

@@ -62,9 +62,13 @@ function isSafePath(text: string): boolean {
   return text.split("/").every((part) => part !== ".." && !part.startsWith("-"));
 }
 
-/** Whether a text can be what `git clone` is given: an address with a scheme that only transports, or `user@host:path`. */
+/**
+ * Whether a text can be what `git clone` is given: an address with a scheme that only transports, or `user@host:path`.
+ * Never with a password or token in it: the address is shown, and stands in command lines.
+ */
 export function isGitUrl(text: string): boolean {
   if (text.length > pathCharsMax || unsafe.test(text) || /\s/.test(text) || /\/(-|\.\.(\/|$))/.test(text)) return false;
+  if (/^(https?|git):\/\/[^/]*@/.test(text) || /^ssh:\/\/[^/@]*:[^/]*@/.test(text)) return false;
   return /^(https?|ssh|git):\/\/[A-Za-z0-9_]/.test(text) ||
     /^[A-Za-z0-9_.]+@[A-Za-z0-9_][A-Za-z0-9_.-]*:[^:-]/.test(text);
 }
@@ -87,7 +91,11 @@ const checks: readonly [keyof SshNames, Check, string][] = [
     (n) => isKeyPath(n.ssh_key_path!),
     "must be an absolute path without % $ quotes or control characters",
   ],
-  ["git_repo_url", (n) => isGitUrl(n.git_repo_url!), "must be https://…, ssh://… or user@host:path"],
+  [
+    "git_repo_url",
+    (n) => isGitUrl(n.git_repo_url!),
+    "must be https://…, ssh://… or user@host:path, without a password or token in it",
+  ],
   ["git_branch", (n) => isGitBranch(n.git_branch!), "must be the name of a branch or tag"],
   ["install_path", (n) => isInstallPath(n.install_path!), "must be absolute or begin with ~/, in plain characters"],
 ];

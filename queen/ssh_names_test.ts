@@ -104,6 +104,11 @@ Deno.test("what ssh or git would take for something else is refused", () => {
   for (const host of ["-oProxyCommand=id", "a b", "", "h%h", "user@host", "h/x"]) assert.ok(!isSshHost(host), host);
   for (const path of ["rbee", "~root/rbee", "/", "/a/../b", "/a/-rf", "~/$HOME"]) assert.ok(!isInstallPath(path), path);
   for (const url of ["ext::sh -c id", "--upload-pack=id", "file:///x", "git@-h:x", "x"]) assert.ok(!isGitUrl(url), url);
+  for (
+    const secret of ["https://ghp_abc@github.com/me/rbee.git", "https://me:pw@host/x.git", "ssh://me:pw@host/x.git"]
+  ) {
+    assert.ok(!isGitUrl(secret), secret);
+  }
   for (const port of [0, 65_536, 1.5, NaN]) assert.ok(!isSshPort(port), String(port));
   assert.ok(!isKeyPath("~/.ssh/id") && !isKeyPath("/k%h") && !isNodeName("local") && !isNodeName("../x"));
 });

@@ -164,13 +164,13 @@ export function abortable(body: ReadableStream<Uint8Array>, signal?: AbortSignal
   }, { highWaterMark: 0 });
 }
 
-/** Returns whether something at that address accepts or refuses a connection within that time: the machine is there. */
-export async function tcpAnswers(hostname: string, port: number, ms: number): Promise<boolean> {
-  const answered = Deno.connect({ hostname, port }).then(
-    (connection) => (connection.close(), true),
-    (error) => error instanceof Deno.errors.ConnectionRefused,
+/** Returns whether something at that address accepts or refuses a connection; `silent`: neither within that time. */
+export async function tcpState(hostname: string, port: number, ms: number): Promise<"accepts" | "refuses" | "silent"> {
+  const state = Deno.connect({ hostname, port }).then(
+    (connection) => (connection.close(), "accepts" as const),
+    (error) => error instanceof Deno.errors.ConnectionRefused ? "refuses" as const : "silent" as const,
   );
-  return await within(answered, ms) && await answered;
+  return await within(state, ms) ? await state : "silent";
 }
 
 /** Resolves after `ms`; rejects with the signal's reason. */

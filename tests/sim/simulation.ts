@@ -109,7 +109,7 @@ export class Simulation {
 
   /** Whatever is still on its way arrives: it must change nothing any more. */
   #settle(): void {
-    const until = this.#clock.now + 2 * limits.hiveStartMs + 30_000;
+    const until = this.#clock.now + limits.hiveEnsureMs + 30_000;
     while (this.#clock.step(until)) { /* late answers, timers */ }
   }
 

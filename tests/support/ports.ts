@@ -22,6 +22,7 @@ const portsFrom = 20_000;
 const portsTo = 32_000;
 const portsEach = 24;
 const portListen = "0A";
+const portTimeWait = "06";
 /** 127.0.0.0/8, ::1 and ::ffff:127.0.0.0/104, each four bytes in this machine's order. */
 const loopback = /^(0{16}FFFF0000)?[0-9A-F]{6}7F$|^0{24}01000000$/;
 
@@ -87,10 +88,14 @@ export function listenersBeside(pid: number | "self"): Listener[] {
   });
 }
 
-/** Returns how many connections to other machines the network namespace of a process has, those included that are ending. */
+/**
+ * Returns how many connections to other machines the network namespace of a process has, those included that are ending;
+ * not those that have ended on both sides, of which the kernel keeps the numbers for a minute.
+ */
 export function connectionsBeside(pid: number): number {
-  return socketsBeside(pid).filter(([, local, , state]) => state !== portListen && !loopback.test(local.split(":")[0]))
-    .length;
+  const counts = ([, local, , state]: string[]) =>
+    state !== portListen && state !== portTimeWait && !loopback.test(local.split(":")[0]);
+  return socketsBeside(pid).filter(counts).length;
 }
 
 /** The kernel's table, a line for each TCP socket, in columns. */
