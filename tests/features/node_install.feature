@@ -1,7 +1,7 @@
 Feature: rbee on machines that have nothing but sshd
   What it needs is sent there, or built there; whoever asks for it types one line here.
 
-  @S03 @cluster @build
+  @S03 @cluster @npm @build
   Scenario: A machine builds rbee from a repository
     Given a machine "workstation" with what a build of rbee needs
     And a repository of this checkout, which "workstation" reaches by SSH
@@ -17,7 +17,7 @@ Feature: rbee on machines that have nothing but sshd
     When a person runs 'infer --node workstation --prompt hello --max-tokens 5'
     Then it succeeds and writes text
 
-  @S03 @S57 @cluster
+  @S03 @S57 @cluster @npm
   Scenario: Git works in the folder that the configuration names
     Given a machine "workstation" with what a build of rbee needs
     And a repository of small programs, which "workstation" reaches by SSH

@@ -72,6 +72,12 @@ const cutOff: readonly InstallFault[] = [
     strike: ({ host }) => host.reboot(),
   },
   {
+    name: "power-cut",
+    what: "a power cut of which nobody is told",
+    ends: ["CONNECTION_LOST"],
+    strike: ({ host }) => host.reboot({ cut: true }),
+  },
+  {
     name: "pull-cable",
     what: "a cable that is pulled for ever",
     ends: ["CONNECTION_LOST"],

@@ -16,6 +16,13 @@ import { type Sshd, type SshHome, startSshd } from "./sshd.ts";
 
 const checkout = fromFileUrl(new URL("../../", import.meta.url));
 
+/** Returns whether this machine has npm. */
+export function canRunNpm(): boolean {
+  return npmFolders().length > 0;
+}
+
+const npmFolders = () => (environment("PATH") ?? "").split(":").filter((folder) => isFile(join(folder, "npm")));
+
 /** Makes a bare repository, whose branch `main` holds the files of a folder (of this checkout, as it lies here). */
 export async function makeRepository(path: string, files: string = checkout): Promise<void> {
   const who = { GIT_AUTHOR_NAME: "t", GIT_AUTHOR_EMAIL: "t@t", GIT_COMMITTER_NAME: "t", GIT_COMMITTER_EMAIL: "t@t" };
@@ -70,8 +77,7 @@ export async function buildTools(): Promise<Pick<HostOptions, "home" | "env">> {
 /** The folders of a machine's own tools, and where node lies when it is elsewhere. */
 function pathWithNode(): string {
   const system = ["/usr/local/bin", "/usr/bin", "/bin"];
-  const folders = (environment("PATH") ?? "").split(":").filter((folder) => isFile(join(folder, "npm")));
-  return [...new Set([...system, ...folders.slice(0, 1)])].join(":");
+  return [...new Set([...system, ...npmFolders().slice(0, 1)])].join(":");
 }
 
 function isFile(path: string): boolean {

@@ -13,6 +13,7 @@ import { canMount } from "../../support/mounts.ts";
 import type { Finished, Program } from "../../support/program.ts";
 import { canRunSshd, me } from "../../support/sshd.ts";
 import { largeForm, slowGguf } from "../../support/slow_gguf.ts";
+import { canRunNpm } from "../../support/source_repository.ts";
 import type { EventReader } from "../../support/sse_reader.ts";
 import { temporaryFolder } from "../../support/temporary.ts";
 import { type Answer, World } from "../../support/world.ts";
@@ -141,6 +142,11 @@ export const suite: Suite<Scenario> = new Suite<Scenario>({
     isMet: canRunCluster,
     why: clusterNeed.why,
     line: `${clusterNeed.install}, then as root TAGS=@cluster deno task test tests/features`,
+  }, {
+    tag: "@npm",
+    isMet: canRunNpm,
+    why: "needs npm, from whose cache a machine without a network builds",
+    line: "install Node.js with npm, then as root TAGS=@npm deno task test tests/features",
   }, {
     tag: "@mounts",
     isMet: canMount,
