@@ -13,7 +13,7 @@ import { shippedFiles } from "../runtime/shipped.ts";
 import { VERSION } from "../runtime/version.ts";
 import { installLines, type NodeFacts, readFacts, scriptError } from "./install_facts.ts";
 import { type InstallPlan, planInstall } from "./install_plan.ts";
-import { installScript, scriptCommand, scriptThenFileCommand } from "./install_script.ts";
+import { installScript, openInput, scriptCommand, scriptThenFileCommand } from "./install_script.ts";
 import { sending, SendProgress } from "./install_sending.ts";
 import type { RemoteShell } from "./remote_shell.ts";
 import type { Steps } from "./step_stream.ts";
@@ -69,15 +69,20 @@ interface RunOptions {
   readonly onStdout?: (text: string) => void;
 }
 
-/** Runs the script there and returns what it said. */
+/** Runs the script there and returns what it said. What it does there ends when we no longer wait for it. */
 async function run(site: InstallSite, args: readonly string[], options: RunOptions): Promise<string> {
   const { signal } = site.steps;
-  const input = await installScript();
-  signal.throwIfAborted();
-  const result = await site.shell.run(scriptCommand(args), { input, signal, ...options });
-  signal.throwIfAborted();
-  if (result.code !== 0) throw scriptError(site.node.node_name, result);
-  return result.stdout;
+  const input = openInput(await installScript());
+  try {
+    signal.throwIfAborted();
+    const command = scriptCommand([...args, "--attended"]);
+    const result = await site.shell.run(command, { input: input.stream, signal, ...options });
+    signal.throwIfAborted();
+    if (result.code !== 0) throw scriptError(site.node.node_name, result);
+    return result.stdout;
+  } finally {
+    input.close();
+  }
 }
 
 async function ship(site: InstallSite, facts: NodeFacts, wish: Wish): Promise<InstallResult> {

@@ -62,13 +62,14 @@ write_failed() {
 
 read_arguments() {
   action='' prefix='~/rbee' version='' files='' from='' backend='' name='' sha='' size='' gzipped=no service=''
-  hive_env='' purge=no repo='' branch=main dir=''
+  hive_env='' purge=no repo='' branch=main dir='' attended=no
   while [ $# -gt 0 ]; do
     case $1 in
     --gzip) gzipped=yes ;;
     --service) service=yes ;;
     --no-service) service=no ;;
     --purge) purge=yes ;;
+    --attended) attended=yes ;;
     --help | -h) usage && exit 0 ;;
     --action | --prefix | --version | --file | --from | --backend | --name | --sha256 | --size | --hive-env | --repo | \
       --branch | --dir)
@@ -127,6 +128,7 @@ Puts rbee's executables on this machine. Run by sh, from standard input or as a 
   --service         let the system start the hive and keep it running; --no-service takes that back
   --action uninstall [--purge]   remove the executables; with --purge also data and models
   --action source --repo URL [--branch B] [--dir FOLDER]   build it here
+  --attended        end all of it when standard input ends, which stays open behind the script
 Without --from and --action it tells what is here and changes nothing.
 HELP
 }
@@ -340,6 +342,91 @@ list_files() {
   done
 }
 
+# ---------------------------------------------------------------- processes
+
+# Prints what tells a process from a later one of the same number; nothing when it is not there.
+born() {
+  if [ -r /proc/self/stat ]; then
+    { read -r stat_line <"/proc/$1/stat"; } 2>/dev/null || return 0
+    # Behind the name, which may hold anything: the state, and 19 words later the ticks from the boot to its start.
+    # shellcheck disable=SC2086 # words
+    set -- ${stat_line##*) }
+    [ "$1" = Z ] || printf '%s.%s\n' "${20}" "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || :)"
+  else
+    TZ=UTC0 ps -o lstart= -p "$1" 2>/dev/null | tr -s ' ' _ || :
+  fi
+}
+
+# Prints the processes here, each as PID:PARENT.
+all_processes() {
+  if [ -r /proc/self/stat ]; then
+    for stat in /proc/[0-9]*/stat; do
+      { read -r stat_line <"$stat"; } 2>/dev/null || continue
+      stat=${stat#/proc/}
+      # shellcheck disable=SC2086 # words
+      set -- ${stat_line##*) }
+      [ "$1" = Z ] || printf '%s:%s\n' "${stat%/stat}" "$2"
+    done
+  else
+    ps -A -o pid= -o ppid= -o stat= | while read -r pid ppid state; do
+      case $state in Z*) ;; *) printf '%s:%s\n' "$pid" "$ppid" ;; esac
+    done
+  fi
+}
+
+# Sets $found: process $1 and all below it, without $2 and what is below that.
+find_below() {
+  found=" $1 "
+  table=$(all_processes)
+  grown=yes
+  while [ -n "$grown" ]; do
+    grown=
+    for pair in $table; do
+      case $found in *" ${pair%:*} "*) continue ;; esac
+      case $found in *" ${pair#*:} "*) [ "${pair%:*}" = "$2" ] || { found="$found${pair%:*} " && grown=yes; } ;; esac
+    done
+  done
+}
+
+my_attendant=
+# Whoever sent this script keeps standard input open for as long as somebody waits for its end; nothing else would tell
+# git and deno that nobody does any more.
+attend() {
+  my_birth=$(born $$)
+  end_with_reader &
+  my_attendant=$!
+  exec 3<&-
+}
+
+end_with_reader() {
+  exec </dev/null >/dev/null 2>&1
+  while read -r _ <&3; do :; done
+  # shellcheck disable=SC2016 # that shell's own parameter
+  me=$(exec sh -c 'echo "$PPID"')
+  if [ "$(born $$)" = "$my_birth" ]; then end_below "$me"; fi
+  # What has left its parent is in the group still, if that is this script's alone: sshd gives each command one.
+  kill -9 -$$ || kill -9 $$
+}
+
+# Ends all that this script has started but process $1, and removes what those and the script leave.
+end_below() {
+  stopped=
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    find_below $$ "$1"
+    [ "$found" != "$stopped" ] || break
+    # One that is stopped starts nothing behind our back.
+    # shellcheck disable=SC2086 # words
+    kill -STOP $found || :
+    stopped=$found
+  done
+  # shellcheck disable=SC2086 # words
+  [ "$found" = " $$ " ] || kill -9 ${found#" $$ "} || :
+  [ "$(readlink "$versions/.lock")" != "$(lock_text)" ] || {
+    rm -rf "$versions/.clone.$$" "$versions/.build.log"
+    rm -f "$versions/.lock"
+  }
+}
+
 # ---------------------------------------------------------------- changing something
 
 # The checks that everything begins with which writes.
@@ -379,6 +466,7 @@ my_lock=
 my_link=
 clean_up() {
   [ -z "$my_watch" ] || kill "$my_watch" 2>/dev/null || :
+  [ -z "$my_attendant" ] || kill "$my_attendant" 2>/dev/null || :
   [ -z "$my_part" ] || { rm -f "$my_part" && rmdir "$incoming" 2>/dev/null; } || :
   [ -z "$my_link" ] || rm -f "$my_link"
   [ -z "$my_lock" ] || rm -f "$my_lock"
@@ -386,14 +474,26 @@ clean_up() {
 
 is_alive() { is_number "$1" && kill -0 "$1" 2>/dev/null; }
 
+# What stands in our lock: a number alone may be another process's after a reboot.
+lock_text() { printf '%s:%s\n' "$$" "$(born $$)"; }
+
+# $1: what stands in a lock.
+is_at_work() {
+  is_number "${1%%:*}" || return 1
+  case $1 in
+  *:) is_alive "${1%:}" ;; # a machine that does not tell when a process began
+  *) [ "$(born "${1%%:*}")" = "${1#*:}" ] ;;
+  esac
+}
+
 # One at a time changes versions. The link's target is the process that holds it: there in one step, and never empty.
 lock() {
   waited=0
-  until ln -s "$$" "$versions/.lock" 2>/dev/null; do
+  until ln -s "$(lock_text)" "$versions/.lock" 2>/dev/null; do
     owner=$(readlink "$versions/.lock" 2>/dev/null || :)
     if [ -z "$owner" ]; then
       why=$( (: >"$versions/.try.$$" && rm -f "$versions/.try.$$") 2>&1) || write_failed "$why"
-    elif ! is_alive "$owner"; then
+    elif ! is_at_work "$owner"; then
       # Of a killed one. Whoever takes it away looks at what it took: another one may have been faster.
       mv "$versions/.lock" "$versions/.stale.$$" 2>/dev/null || :
       taken=$(readlink "$versions/.stale.$$" 2>/dev/null || :)
@@ -402,8 +502,8 @@ lock() {
       continue
     fi
     waited=$((waited + 1))
-    [ "$waited" -le "$lock_wait" ] ||
-      fail INSTALL_FAILED "Cannot change $prefix: another installation is at work there (process ${owner:-unknown})"
+    [ "$waited" -le "$lock_wait" ] || fail INSTALL_FAILED "Cannot change $prefix: another installation is at work there \
+(process ${owner%%:*}); if that is none, remove $versions/.lock"
     sleep 1
   done
   my_lock=$versions/.lock
@@ -712,6 +812,7 @@ source_here() {
   check_checkout
   make_folders
   lock
+  sweep
   why=$(mkdir -p "$dir" 2>&1) || write_failed "$why"
   cd "$dir"
   checkout
@@ -746,19 +847,40 @@ checkout() {
   if [ ! -e .git ]; then
     # `git clone` wants an empty folder, and ours may lie in this one; a clone that was cut off must not count.
     git_step clone --quiet --no-checkout -- "$repo" "$versions/.clone.$$"
+    : >"$versions/.clone.$$/.git/$replacing"
     why=$(mv "$versions/.clone.$$/.git" .git 2>&1) || write_failed "$why"
     rm -rf "$versions/.clone.$$"
     say "step checkout $branch"
-    git_step checkout --quiet "$branch" --
+    replace_files "$branch" --
   else
     git_step fetch --quiet -- "$repo" "$branch"
     say "step checkout $branch"
     # Detached: a person's own branch here stays as it is.
-    git_step checkout --quiet --detach FETCH_HEAD
+    replace_files --detach FETCH_HEAD
   fi
   for line in /versions /current '/.current.*'; do
     grep -qFx "$line" .git/info/exclude 2>/dev/null || { mkdir -p .git/info && echo "$line" >>.git/info/exclude; }
   done
+}
+
+# A file in .git: the checkout that is under way changes nothing but files as git has them.
+replacing=rbee-replacing
+
+# One that was cut off is done over what it left; where a person has changed files, git decides.
+replace_files() {
+  force=
+  if [ -e ".git/$replacing" ]; then
+    force=--force
+    rm -f .git/*.lock
+  elif [ -z "$(git status --porcelain --untracked-files=no 2>&1 </dev/null)" ]; then
+    : >".git/$replacing"
+  fi
+  said=$(git checkout --quiet $force "$@" 2>&1 </dev/null) || {
+    # By a signal it was cut off; otherwise git has changed nothing.
+    [ $? -gt 128 ] || rm -f ".git/$replacing"
+    fail INSTALL_FAILED "Cannot checkout $repo: $said"
+  }
+  rm -f ".git/$replacing"
 }
 
 git_step() { said=$(git "$@" 2>&1 </dev/null) || fail INSTALL_FAILED "Cannot $1 $repo: $said"; }
@@ -959,6 +1081,7 @@ main() {
   trap 'exit 143' TERM
   trap 'exit 141' PIPE
   read_arguments "$@"
+  [ "$attended" = no ] || [ "$action" = receive ] || attend
   case $action in
   inspect) inspect ;;
   receive) receive ;;

@@ -156,6 +156,21 @@ export function classifyCommand(target: SshTarget, { code, stderr }: SshOutcome)
   return undefined;
 }
 
+/**
+ * Returns why a command did not begin over a connection that stands, when sshd allows no more sessions on it. Undefined
+ * when it is something else: 255 is also what a command may end with.
+ */
+export function classifySession({ host }: SshTarget, { code, stderr }: SshOutcome): Failure | undefined {
+  if (code !== sshFailed || !/^mux_client_request_session: .*Session open refused by peer/m.test(stderr)) {
+    return undefined;
+  }
+  return {
+    code: "SSH_CONNECTION_FAILED",
+    reason: "sshd there allows no more sessions on one connection",
+    hint: `Allow more in sshd_config of ${host}: MaxSessions 10; then reload sshd there`,
+  };
+}
+
 /** A shell's words for a program that it may not run, and for one that is not there. */
 const [notRunnable, notThere] = [126, 127];
 

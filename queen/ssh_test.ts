@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { isEncryptedKey, readTest, sshArguments } from "./ssh.ts";
-import { classify, classifyCommand, classifyForward, loginLine, sshError } from "./ssh_failure.ts";
+import { classify, classifyCommand, classifyForward, classifySession, loginLine, sshError } from "./ssh_failure.ts";
 
 const target = { host: "workstation.home.arpa", user: "me", port: 2222, keyPath: "/home/me/.ssh/id_ed25519" };
 
@@ -182,6 +182,25 @@ Deno.test("a forward that the far side forbids is told from one to a port on whi
   assert.equal(failure?.code, "SSH_FORWARDING_FORBIDDEN");
   assert.match(failure.hint, /AllowTcpForwarding yes.*permitopen/);
   assert.equal(classifyForward(target, "channel 1: open failed: connect failed: Connection refused\r\n"), undefined);
+});
+
+Deno.test("a command for which sshd has no session left is told from one that ends with 255", () => {
+  // Recorded through a shared connection to an sshd with `MaxSessions 1`; the rest is of the proxy command `false`.
+  const stderr = "mux_client_request_session: session request failed: Session open refused by peer\r\n" +
+    "kex_exchange_identification: Connection closed by remote host\r\nConnection closed by UNKNOWN port 65535\r\n";
+  const failure = classifySession(target, { code: 255, stdout: "", stderr });
+  assert.equal(failure?.code, "SSH_CONNECTION_FAILED");
+  assert.match(failure.reason, /no more sessions/);
+  assert.match(failure.hint, /MaxSessions 10.*workstation|workstation.*MaxSessions 10/);
+  assert.equal(classifySession(target, { code: 1, stdout: "", stderr }), undefined);
+  const others = [
+    "",
+    "kex_exchange_identification: Connection closed by remote host\r\n",
+    "Session open refused by peer",
+  ];
+  for (const other of others) {
+    assert.equal(classifySession(target, { code: 255, stdout: "", stderr: other }), undefined);
+  }
 });
 
 Deno.test("a test that was cut at its deadline is a time-out", () => {

@@ -28,6 +28,10 @@ export interface ScriptOptions {
   /** Read by the script as standard input; it comes as a file then. */
   readonly input?: Uint8Array;
   readonly env?: Readonly<Record<string, string>>;
+  /** Standard input stays open behind the script, as the queen does it; whoever started it closes it. */
+  readonly isAttended?: boolean;
+  /** The script's text when it is not to be as it lies here. */
+  readonly script?: string;
 }
 
 /** What of a build is other than usual. */
@@ -95,9 +99,11 @@ export class NodeFolder implements Disposable {
   /** Starts the script in a process group of its own. */
   start(args: readonly string[], options: ScriptOptions = {}): Deno.ChildProcess {
     const [exe, ...before] = options.shell ?? ["sh"];
+    const isAttended = options.isAttended ?? false;
+    const after = isAttended ? ["--attended"] : [];
     const path = environment("PATH") ?? "/usr/bin:/bin";
     const child = new Deno.Command(exe, {
-      args: [...before, ...(options.input ? [scriptPath] : ["-s", "--"]), "--prefix", this.prefix, ...args],
+      args: [...before, ...(options.input ? [scriptPath] : ["-s", "--"]), "--prefix", this.prefix, ...args, ...after],
       clearEnv: true,
       env: { HOME: this.home, PATH: options.bin ? `${options.bin}:${path}` : path, ...options.env },
       stdin: "piped",
@@ -105,8 +111,9 @@ export class NodeFolder implements Disposable {
       stderr: "piped",
       detached: true,
     }).spawn();
-    const bytes = options.input ?? Deno.readFileSync(scriptPath);
-    new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeTo(child.stdin).catch(() => {}); // it may not read all
+    const bytes = options.input ?? new TextEncoder().encode(options.script ?? Deno.readTextFileSync(scriptPath));
+    const input = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();
+    input.pipeTo(child.stdin, { preventClose: isAttended }).catch(() => {}); // it may not read all
     return child;
   }
 

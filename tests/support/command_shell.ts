@@ -40,12 +40,12 @@ export class CommandShell implements RemoteShell {
     options.signal?.addEventListener("abort", kill, { once: true });
     try {
       const input = typeof options.input === "string" ? new Blob([options.input]).stream() : options.input;
-      const fed = input ? input.pipeTo(child.stdin) : child.stdin.close();
+      // It may end without reading to the end, and before its input does.
+      (input ? input.pipeTo(child.stdin) : child.stdin.close()).catch(() => {});
       const [stdout, stderr, { code }] = await Promise.all([
         collect(child.stdout, options.onStdout),
         collect(child.stderr),
         child.status,
-        fed.catch(() => {}), // it may end without reading to the end
       ]);
       return { code, stdout, stderr };
     } finally {

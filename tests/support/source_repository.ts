@@ -34,14 +34,16 @@ export async function makeRepository(path: string, files: string = checkout): Pr
   await git(["update-ref", "refs/heads/main", commit], { cwd: files, env });
 }
 
+/** Puts the programs of a few bytes where a build has them. */
+const smallBuild = "mkdir -p dist && cp -r made dist/linux-x64";
+
 /** Makes a bare repository whose `deno task compile` makes programs of a few bytes: where git works is tried with it. */
-export async function makeSmallRepository(path: string): Promise<void> {
+export async function makeSmallRepository(path: string, compile: string = smallBuild): Promise<void> {
   using folder = new NodeFolder();
   const files = join(folder.root, "files");
   Deno.mkdirSync(files);
   Deno.renameSync(folder.build(VERSION), join(files, "made"));
   Deno.writeTextFileSync(join(files, ".gitignore"), "dist\n");
-  const compile = "mkdir -p dist && cp -r made dist/linux-x64";
   Deno.writeTextFileSync(join(files, "deno.json"), JSON.stringify({ tasks: { compile } }));
   await makeRepository(path, files);
 }
