@@ -95,7 +95,7 @@ function checkMemory(modelBytes: number, [total, free]: [total: number, free: nu
 function backendUnavailable(backend: Backend, gpus: readonly Gpu[]): RbeeError {
   const available = backendsOf(gpus).map((one) => one.name);
   return new RbeeError("BACKEND_UNAVAILABLE", {
-    message: `Cannot use the backend ${backend}: this machine has ${available.join(", ")}`,
+    message: `Cannot use the backend ${backend}: there is only ${available.join(", ")}`,
     details: { backend, available },
     hint: `Use --backend ${available.join(" or --backend ")}, or leave --backend out`,
   });
@@ -103,7 +103,7 @@ function backendUnavailable(backend: Backend, gpus: readonly Gpu[]): RbeeError {
 
 function deviceNotAvailable(backend: Backend, device: number, available: number[]): RbeeError {
   return new RbeeError("DEVICE_NOT_AVAILABLE", {
-    message: `Cannot use ${backend} device ${device}: this machine has ${available.join(", ")}`,
+    message: `Cannot use ${backend} device ${device}: there is only ${available.join(", ")}`,
     details: { backend, device, available },
   });
 }

@@ -8,7 +8,7 @@ import { type HiveChange, hiveChange, queenRoutes } from "../protocol/queen_rout
 import type { AnswerOf } from "../protocol/routes.ts";
 import { call, callStream } from "../runtime/call.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
-import { gigabytes, hiveText, noQueen, stateText } from "./node_text.ts";
+import { gigabytes, hiveText, noQueen, stateText, troubleLines } from "./node_text.ts";
 import { withQueen } from "./queen_process.ts";
 import { findQueen, type Queen, withAddress } from "./queen_probe.ts";
 import { tableLines } from "./table.ts";
@@ -131,7 +131,7 @@ function jsonOf(node: NodeRow) {
 
 /** Returns hives as a table. */
 export function statusLines(nodes: readonly NodeRow[]): string[] {
-  return tableLines(
+  const rows = tableLines(
     ["NODE", "STATUS", "VERSION", "PID", "STARTED BY", "WORKERS", "MEMORY FREE", "HIVE"],
     nodes.map((node) => [
       node.node_name,
@@ -144,4 +144,5 @@ export function statusLines(nodes: readonly NodeRow[]): string[] {
       hiveText(node),
     ]),
   );
+  return [...rows, ...troubleLines(nodes)];
 }

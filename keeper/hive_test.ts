@@ -61,7 +61,8 @@ Deno.test("status tells where each hive is, or why it is not there, and never an
   await using queen = new StandInQueen({ nodes: [node(), node(down)] });
   const ran = await runKeeper(["hive", "status"], queen);
   assert.match(ran.stdout, /^box +connected +0\.1\.0 +42 +its queen +2 +- +me@box\.lan, port 9200$/m);
-  assert.match(ran.stdout, /^far +unreachable +- +- +- +0 +- +Cannot connect to far:22 after 3 attempts$/m);
+  assert.match(ran.stdout, /^far +unreachable +- +- +- +0 +- +me@box\.lan$/m);
+  assert.match(ran.stdout, /\n✗ far: Cannot connect to far:22 after 3 attempts$/m);
   const all = await runKeeper(["status"], queen);
   assert.match(all.stdout, /^box +connected +0\.1\.0 +2 .* me@box\.lan, port 9200$/m);
   assert.ok(!/127\.0\.0\.1:9200/.test(all.stdout), all.stdout);

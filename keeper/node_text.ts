@@ -21,18 +21,25 @@ export function gigabytes(bytes: number): string {
   return `${(bytes / 1024 ** 3).toFixed(1)} GB`;
 }
 
-/** Returns where a hive is, or why it is not there. */
+/** Returns where a hive is. */
 export function hiveText(node: NodeRow): string {
-  if (node.hive_status === "unreachable" && node.last_error !== null) return node.last_error;
   if (node.ssh_host === null) return node.hive_url ?? "-";
   const port = node.hive_version === null || node.hive_port === null ? "" : `, port ${node.hive_port}`;
   return `${node.ssh_user}@${node.ssh_host}${port}`;
 }
 
+/** Returns a line for each node whose hive cannot be had: why, below the table it is a row of. */
+export function troubleLines(nodes: readonly NodeRow[]): string[] {
+  const inTrouble = nodes.filter((node) => troubles.has(node.hive_status) && node.last_error !== null);
+  return inTrouble.map((node) => `✗ ${node.node_name}: ${node.last_error}`);
+}
+
+const troubles: ReadonlySet<NodeState["status"]> = new Set(["unreachable", "not-installed", "failed"] as const);
+
 /** Returns a line for each node whose workers cannot be told of, because its hive is not connected. */
 export function silentLines(nodes: readonly NodeState[]): string[] {
   return nodes.filter(({ status }) => status !== "connected")
     .map(({ node, status, error }) =>
-      `${status === "unreachable" ? "✗" : "○"} ${node}: ${stateText(status)}${error === null ? "" : `: ${error}`}`
+      `${troubles.has(status) ? "✗" : "○"} ${node}: ${stateText(status)}${error === null ? "" : `: ${error}`}`
     );
 }

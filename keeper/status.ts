@@ -9,7 +9,7 @@ import { call } from "../runtime/call.ts";
 import { durationText } from "./duration.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
 import { warnMovedAside } from "./moved_aside.ts";
-import { gigabytes, hiveText, noQueen, stateText } from "./node_text.ts";
+import { gigabytes, hiveText, noQueen, stateText, troubleLines } from "./node_text.ts";
 import { findQueen, type Queen } from "./queen_probe.ts";
 import { tableLines } from "./table.ts";
 import { workerLines } from "./workers.ts";
@@ -56,7 +56,7 @@ type NodeRow = AnswerOf<typeof queenRoutes.nodes>["nodes"][number];
 
 function nodeLines(nodes: readonly NodeRow[]): string[] {
   if (nodes.length === 0) return ["No nodes: [queen] use_local is false."];
-  return tableLines(
+  const rows = tableLines(
     ["NODE", "STATUS", "VERSION", "WORKERS", "MEMORY FREE", "DEVICES", "HIVE"],
     nodes.map((node) => [
       node.node_name,
@@ -68,4 +68,5 @@ function nodeLines(nodes: readonly NodeRow[]): string[] {
       hiveText(node),
     ]),
   );
+  return [...rows, ...troubleLines(nodes)];
 }

@@ -16,10 +16,13 @@ const daemonHealth = z.object({ status: z.literal("ok"), version: z.string() });
 const done = z.object({ success: z.literal(true), message: z.string() });
 const nodeAnswer = done.extend({ node_name: z.string() });
 const namedNode = z.strictObject({ node_name: nodeName });
-/** How it stands with a node's hive; `error` says why it is `unreachable`. */
+/**
+ * How it stands with a node's hive. `unreachable`: nothing answers there; `failed`: the machine answers, and its hive
+ * could not be had. `error` says why, for these two.
+ */
 const nodeState = z.object({
   node: z.string(),
-  status: z.enum(["connected", "starting", "not-connected", "unreachable"]),
+  status: z.enum(["connected", "starting", "not-connected", "not-installed", "failed", "unreachable"]),
   error: z.string().nullable(),
 });
 const listedNode = node.extend({

@@ -12,6 +12,7 @@ import { doneText, encodeJsonEvent } from "../protocol/sse.ts";
 import { call } from "../runtime/call.ts";
 import type { Log } from "../runtime/log.ts";
 import type { HiveControl } from "./hive_control.ts";
+import { onNode } from "./node_error.ts";
 import { Relay } from "./relay.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { Effect, SchedulerEvent } from "./scheduler_messages.ts";
@@ -132,7 +133,7 @@ export class Effects {
       // If the hive itself is gone or going, that is what the scheduler must hear first: it starts another one then.
       if (error.code.startsWith("CONNECTION_")) await hive?.check();
       if (error.code === "SHUTTING_DOWN") await hive?.untilGone();
-      this.dispatch({ type: "spawnFailed", spawn, error });
+      this.dispatch({ type: "spawnFailed", spawn, error: onNode(error, node) });
     }
   }
 

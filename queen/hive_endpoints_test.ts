@@ -55,7 +55,7 @@ Deno.test("a hive that cannot be started is told with its reason, at the end of 
   const [{ error }] = await post(queen, "/v2/hives/start");
   deepStrictEqual([error.code, error.details.host], ["HIVE_LEASED", "bee"]);
   const { nodes } = await (await queen.get("/v2/workers/list")).json();
-  deepStrictEqual([nodes[0].node, nodes[0].status], ["local", "unreachable"]);
+  deepStrictEqual([nodes[0].node, nodes[0].status], ["local", "failed"]);
   const health = await (await queen.get("/v2/workers/health?node=local")).json();
   deepStrictEqual([health.status, health.nodes[0].status], ["error", "unreachable"]);
   strictEqual((await (await queen.get("/v2/workers/health")).json()).status, "ok", "nobody asked for that machine");

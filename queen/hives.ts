@@ -14,6 +14,7 @@ interface Hive {
   hive: "down" | "starting" | "up";
   machine?: Machine;
   error?: string;
+  code?: ErrorCode;
   /** In a row; chooses the back-off. */
   failures: number;
   upSince: number;
@@ -85,7 +86,7 @@ export class Hives {
     if (!hive) return;
     hive.machine = machine;
     if (hive.hive === "up") return;
-    Object.assign(hive, { hive: "up", error: undefined, upSince: this.#out.now });
+    Object.assign(hive, { hive: "up", error: undefined, code: undefined, upSince: this.#out.now });
     this.#out.clearTimer(`hive:${node}`);
   }
 
@@ -96,7 +97,7 @@ export class Hives {
     const longUp = hive.hive === "up" && this.#out.now - hive.upSince > limits.hiveReconnectMs.at(-1)!;
     hive.failures = longUp ? 1 : hive.failures + 1;
     hive.hive = "down";
-    hive.error = error.message;
+    Object.assign(hive, { error: error.message, code: error.code });
     if (this.#stopped || isLasting(error)) return this.#out.clearTimer(`hive:${node}`);
     const step = Math.min(hive.failures, limits.hiveReconnectMs.length) - 1;
     // Spread, so that many queens or nodes do not knock at the same moment.
@@ -107,7 +108,7 @@ export class Hives {
   released(node: string): void {
     const hive = this.#hives.get(node);
     if (!hive) return;
-    Object.assign(hive, { hive: "down", error: undefined, failures: 0 });
+    Object.assign(hive, { hive: "down", error: undefined, code: undefined, failures: 0 });
     this.#out.clearTimer(`hive:${node}`);
   }
 

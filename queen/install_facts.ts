@@ -28,6 +28,8 @@ export interface NodeFacts {
   readonly diskFreeMb: number;
   /** Why the prefix can't be written; undefined when it can. */
   readonly notWritable?: string;
+  /** What others put where rbee's things belong; undefined when nothing is in the way. */
+  readonly foreign?: string;
   /** The version in use. */
   readonly current?: string;
   readonly tools: readonly string[];
@@ -64,6 +66,7 @@ export function readFacts(text: string): NodeFacts {
   if (!all("done").includes("inspect")) throw unreadable("it stopped half way");
   const writable = one("writable");
   const current = one("current");
+  const [foreign] = all("foreign");
   return {
     platform: one("platform"),
     libc: one("libc"),
@@ -74,6 +77,7 @@ export function readFacts(text: string): NodeFacts {
     diskFreeMb: Number(one("disk_free_mb")) || 0,
     ...(writable === "yes" ? {} : { notWritable: writable.replace(/^no ?/, "") || "no permission" }),
     ...(current === "none" ? {} : { current }),
+    ...(foreign === undefined ? {} : { foreign: absolute(foreign) }),
     tools: one("tools").split(" ").filter(Boolean),
     hasService: one("service") === "yes",
     running: all("running"),

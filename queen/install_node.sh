@@ -259,6 +259,16 @@ look_at_current() {
   previous=$current
 }
 
+# Sets $foreign: what others put where rbee's things belong, or empty.
+look_at_foreign() {
+  foreign=
+  if [ -e "$versions" ] && ! is_ours; then
+    foreign=$versions
+  elif [ -z "$current" ] && { [ -e "$prefix/current" ] || [ -h "$prefix/current" ]; }; then
+    foreign=$prefix/current
+  fi
+}
+
 # Whether the folder of versions is ours; one that a cut-off installation or removal left is empty.
 is_ours() { [ -f "$versions/.rbee" ] || { [ -d "$versions" ] && [ -z "$(ls -A "$versions" 2>/dev/null)" ]; }; }
 
@@ -309,6 +319,7 @@ look() {
   look_at_gpu
   look_at_place
   look_at_current
+  look_at_foreign
   look_at_tools
   look_at_service
 }
@@ -324,6 +335,7 @@ inspect() {
   say "disk_free_mb $((free_kb / 1024))"
   if [ -z "$problem" ]; then say "writable yes"; else say "writable no $problem"; fi
   say "current ${current:-none}"
+  [ -z "$foreign" ] || say "foreign $foreign"
   say "tools $tools"
   say "service $service_is"
   running | while read -r line; do say "running $line"; done
@@ -434,9 +446,7 @@ check_place() {
   look
   [ -z "$problem" ] || fail INSTALL_PATH_NOT_WRITABLE "Cannot install to $prefix: $problem"
   [ -n "$digest_tool" ] || fail INSTALL_FAILED "Cannot check a file: sha256sum, shasum and openssl are all missing here"
-  [ ! -e "$versions" ] || is_ours || fail INSTALL_FAILED "Cannot install to $prefix: $versions is there and not rbee's"
-  [ ! -e "$prefix/current" ] && [ ! -h "$prefix/current" ] || [ -n "$current" ] ||
-    fail INSTALL_FAILED "Cannot install to $prefix: $prefix/current is there and not rbee's"
+  [ -z "$foreign" ] || fail INSTALL_FAILED "Cannot install to $prefix: $foreign is there and not rbee's"
 }
 
 # $1: bytes that are to come.
@@ -945,7 +955,7 @@ unit_linux() {
   printf '# %s\n[Unit]\nDescription=rbee-hive: the models of this machine\n\n[Service]\n' "$unit_mark"
   printf 'ExecStart=%s%s daemon\n' "$through" "$unit_program"
   for pair in $hive_env; do printf 'Environment="%s"\n' "$pair"; done
-  printf 'Restart=always\nRestartSec=2\nStandardOutput=journal\nStandardError=journal\n\n'
+  printf 'Restart=on-failure\nRestartSec=2\nStandardOutput=journal\nStandardError=journal\n\n'
   printf '[Install]\nWantedBy=default.target\n'
 }
 
@@ -955,7 +965,7 @@ unit_macos() {
   printf '%s<string>daemon</string></array>\n' "$unit_program"
   printf '<key>EnvironmentVariables</key><dict>'
   for pair in $hive_env; do printf '<key>%s</key><string>%s</string>' "${pair%%=*}" "${pair#*=}"; done
-  printf '</dict>\n<key>RunAtLoad</key><true/><key>KeepAlive</key><true/>\n</dict></plist>\n'
+  printf '</dict>\n<key>RunAtLoad</key><true/><key>KeepAlive</key><dict><key>SuccessfulExit</key><false/></dict>\n</dict></plist>\n'
 }
 
 start_service() {

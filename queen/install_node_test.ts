@@ -250,6 +250,7 @@ Deno.test("what others put there is not touched", async () => {
     ]
   ) {
     make();
+    assert.equal(readFacts((await node.run([])).stdout).foreign, join(node.prefix, "current"));
     assert.match((await node.run(["--from", from])).stdout, /error INSTALL_FAILED .*current is there and not rbee's/);
     Deno.removeSync(join(node.prefix, "current"));
   }

@@ -8,6 +8,7 @@ import type { InstallBackend } from "../protocol/install.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Manifest } from "../runtime/shipped.ts";
 import type { NodeFacts, NodeFile } from "./install_facts.ts";
+import { shq } from "./shell_words.ts";
 
 /** What a person wants besides the node. */
 export interface PlanWish {
@@ -108,7 +109,7 @@ function fileOf(name: string, { manifest, backend, facts, wish }: Choice): NodeF
   const entry = manifest.files[name];
   if (entry) return { name, sha256: entry.sha256, size: entry.size };
   const isVariant = name !== hive && name !== worker;
-  const why = isVariant ? `${wish.node} computes with ${backend}, and ` : "";
+  const why = isVariant && wish.backend === undefined ? `${wish.node} computes with ${backend}, and ` : "";
   throw new RbeeError("EXECUTABLES_NOT_FOUND", {
     message: `Cannot install on ${wish.node}: ${why}no ${name} was made here`,
     details: { node: wish.node, ...(isVariant ? { backend } : {}), platform: facts.platform },
@@ -125,6 +126,14 @@ function checkPlace(facts: NodeFacts, node: string): void {
       message: `Cannot install to ${facts.prefix} on ${node}: ${facts.notWritable}`,
       details: { node, path: facts.prefix },
       hint: `Use a folder that this login may write: rbee setup update-node --name ${node} --install-path FOLDER`,
+    });
+  }
+  if (facts.foreign !== undefined) {
+    throw new RbeeError("INSTALL_FAILED", {
+      message: `Cannot install to ${facts.prefix} on ${node}: ${facts.foreign} is there and not rbee's`,
+      details: { node, path: facts.foreign },
+      hint: `Move it away on ${node}: mv ${shq(facts.foreign)} ${shq(`${facts.foreign}.old`)}; ` +
+        `or use another folder: rbee setup update-node --name ${node} --install-path FOLDER`,
     });
   }
   // The first of the tools is what takes digests; the others have names of their own.

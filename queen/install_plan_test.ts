@@ -90,6 +90,7 @@ Deno.test("what can't be is refused before anything is sent, with the line that 
     ["BACKEND_UNAVAILABLE", {}, { backend: "metal" }, /available/],
     ["INSTALL_PATH_NOT_WRITABLE", { notWritable: "me may not write to /" }, {}, /--install-path/],
     ["INSTALL_FAILED", { tools: ["gzip", "git"] }, {}, /Install one/],
+    ["INSTALL_FAILED", { foreign: "/home/me/my rbee/current" }, {}, /: mv '\/home\/me\/my rbee\/current' '\/home/],
     ["INSUFFICIENT_DISK", { diskFreeMb: 403 }, {}, /--install-path/],
   ];
   for (const [code, more, other, hint] of cases) {

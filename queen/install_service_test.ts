@@ -53,7 +53,7 @@ Deno.test({
     const shell = `/bin/sh -c "exec \\"$$0\\" \\"$$@\\""`;
     assert.ok(unit.includes(`\nExecStart=${shell} "${path}/current/rbee-hive" daemon\n`), unit);
     await verify(node);
-    for (const line of ['Environment="RBEE_HIVE_PORT=9300"', "Restart=always", "StandardError=journal"]) {
+    for (const line of ['Environment="RBEE_HIVE_PORT=9300"', "Restart=on-failure", "StandardError=journal"]) {
       assert.ok(unit.includes(`\n${line}\n`), unit);
     }
     const user = "loginctl enable-linger ";

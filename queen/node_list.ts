@@ -8,6 +8,7 @@ import type { NodeState, queenRoutes } from "../protocol/queen_routes.ts";
 import type { AnswerOf } from "../protocol/routes.ts";
 import type { NodeRegistry } from "./nodes.ts";
 import type { NodeView } from "./placement.ts";
+import { isReached } from "./registry_notes.ts";
 import type { Roster } from "./roster.ts";
 import type { Scheduler } from "./scheduler.ts";
 
@@ -25,9 +26,11 @@ export function nodeStates(scheduler: Pick<Scheduler, "nodes">): NodeState[] {
   return scheduler.nodes().map((view) => ({ node: view.name, status: statusOf(view), error: errorOf(view) }));
 }
 
-function statusOf({ hive, error }: NodeView): NodeState["status"] {
+function statusOf({ hive, error, code }: NodeView): NodeState["status"] {
   if (hive === "up") return "connected";
-  if (error !== undefined) return "unreachable"; // also while it is tried again
+  // These also while it is tried again.
+  if (code === "NODE_NOT_INSTALLED") return "not-installed";
+  if (error !== undefined) return isReached(code) ? "failed" : "unreachable";
   return hive === "starting" ? "starting" : "not-connected";
 }
 
@@ -47,7 +50,7 @@ export function nodeList({ scheduler, registry, hives }: NodeListParts): Listed[
     const now = facts
       ? { status: "reachable" as const, last_error: null, hive_port: facts.port }
       : view.error !== undefined
-      ? { status: "unreachable" as const, last_error: view.error }
+      ? { status: isReached(view.code) ? "reachable" as const : "unreachable" as const, last_error: view.error }
       : {};
     return [{
       ...row,

@@ -57,6 +57,7 @@ export interface NodeView {
   readonly machine?: Machine;
   /** Why its hive is down. */
   readonly error?: string;
+  readonly code?: ErrorCode;
 }
 
 /** Everything that is known when a task is placed. */

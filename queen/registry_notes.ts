@@ -37,8 +37,10 @@ export class RegistryNotes {
     if (event.type === "hiveFailed" || event.type === "hiveLost") {
       this.#noted.delete(event.node);
       const { node, error } = event;
-      const isReached = reached.has(error.code);
-      this.#later(node, () => registry[isReached ? "noteWithoutHive" : "noteUnreachable"](node, error.message));
+      this.#later(
+        node,
+        () => registry[isReached(error.code) ? "noteWithoutHive" : "noteUnreachable"](node, error.message),
+      );
     } else if (event.type === "hiveStatus" && !this.#noted.has(event.node)) {
       this.#noted.add(event.node);
       const { node, status } = event;
@@ -70,7 +72,11 @@ export class RegistryNotes {
   }
 }
 
-/** The machine answered; it is its hive that could not be had. */
+/** Whether the machine answered, and it is its hive that could not be had. */
+export function isReached(code: ErrorCode | undefined): boolean {
+  return code !== undefined && reached.has(code);
+}
+
 const reached: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "NODE_NOT_INSTALLED",
   "HIVE_START_FAILED",

@@ -32,6 +32,7 @@ export class RemoteHive implements HiveAccess {
   #master?: SshMaster;
   #token = "";
   #pid = 0;
+  #port?: number;
   /** Which port each worker in use listens on. */
   readonly #workers = new Map<string, number>();
   #isEnding = false;
@@ -49,7 +50,9 @@ export class RemoteHive implements HiveAccess {
     try {
       if (this.#isEnding && there.how === "started") throw new RbeeError("SHUTTING_DOWN");
       const { peer, leased } = await this.#use(there, master);
+      if (there.pid !== this.#pid) this.#closeFormer(master, there.port);
       this.#master = master;
+      this.#port = there.port;
       this.#token = peer.token ?? "";
       this.#pid = there.pid;
       log.info(`hive ${there.how}`, { node: facts.node, pid: there.pid, port: there.port });
@@ -61,6 +64,14 @@ export class RemoteHive implements HiveAccess {
       if (there.how === "started" && !isTaken) await master.run(...this.#stopping()).catch(() => {});
       throw error;
     }
+  }
+
+  /** Takes back what led to the hive before this one, and to its workers: they ended with it. */
+  #closeFormer(master: SshMaster, port: number): void {
+    const ports = new Set([this.#port, ...this.#workers.values()]);
+    this.#workers.clear();
+    if (master !== this.#master) return; // they went with the former connection
+    for (const former of ports) if (former !== undefined && former !== port) void master.unforward(former);
   }
 
   /** Asks it who it is, and for its lease. */

@@ -11,7 +11,7 @@ import { type ProcessStream, streamProcess } from "../runtime/process_stream.ts"
 import type { StreamingShell } from "./remote_log.ts";
 import type { RemoteResult, RemoteRunOptions, RemoteShell } from "./remote_shell.ts";
 import { checkKey, masterArguments, masterReady, sharedArguments } from "./ssh.ts";
-import { classify, classifyForward, sshError, sshMissing, type SshTarget } from "./ssh_failure.ts";
+import { classify, classifyForward, classifySession, sshError, sshMissing, type SshTarget } from "./ssh_failure.ts";
 
 /** Where a connection goes, and where its sockets lie. */
 export interface MasterOptions {
@@ -83,6 +83,8 @@ export class SshMaster implements RemoteShell, StreamingShell {
   /** See `RemoteShell`. */
   async run(command: string, options: RemoteRunOptions = {}): Promise<RemoteResult> {
     const result = await this.#ssh({ command }, options);
+    const refused = classifySession(this.#options.target, result);
+    if (refused) throw sshError(this.#options.target, refused);
     // 255 is also what a remote command may end with; that the connection has ended tells them apart.
     if (result.code === 255 && await within(this.ended, limits.sshGoneMs)) throw this.#lost();
     options.signal?.throwIfAborted();

@@ -11,9 +11,9 @@ import type { Program } from "./program.ts";
 
 /** It takes what the others leave of the processors: what is shown is that it goes on, and not how fast. */
 function giveWay(pid: number): void {
-  setPriority(pid, 19);
+  setPriority(pid, 5); // at the lowest it does not get the time that its end takes
   try {
-    Deno.writeTextFileSync(`/proc/${pid}/autogroup`, "19"); // Linux may weigh sessions against each other
+    Deno.writeTextFileSync(`/proc/${pid}/autogroup`, "5"); // Linux may weigh sessions against each other
   } catch {
     // here it does not
   }
