@@ -20,7 +20,7 @@ export function buildCommands(invoke: Invoke): Command {
     .description("Your own machines as one private LLM service.")
     .exitOverride()
     .helpOption("-h, --help", "show this help")
-    .helpCommand("help [command]", "show the help of a command")
+    .helpCommand("help [command...]", "show the help of a command")
     .option("-V, --version", "print the version")
     .option("--licenses", "print the licences of everything inside this program")
     .showSuggestionAfterError(true)
@@ -49,7 +49,7 @@ export function buildCommands(invoke: Invoke): Command {
 /** `up`, `down`, `status`, and their older names `daemon start|stop|status`. */
 function addDaemon(root: Command, invoke: Invoke): void {
   const status = (parent: Command, word: string) =>
-    parent.command(word).description("what runs: the queen, this machine, its workers")
+    parent.command(word).description("what runs: the queen, this machine and the others, their workers")
       .addOption(jsonOption())
       .addHelpText("after", examples("rbee status", "rbee status --json | jq .queen.url"))
       .action((options) =>
@@ -65,7 +65,7 @@ function addDaemon(root: Command, invoke: Invoke): void {
         invoke({ ...options, action: async (keeper) => (await import("./up_down.ts")).up(keeper, options) })
       );
   const down = (parent: Command, word: string) =>
-    parent.command(word).description("stop the queen, her hive and their workers")
+    parent.command(word).description("stop the queen, her hives and their workers")
       .addOption(quietOption())
       .addOption(jsonOption())
       .addHelpText("after", examples("rbee down"))
@@ -75,7 +75,8 @@ function addDaemon(root: Command, invoke: Invoke): void {
   status(root, "status");
   up(root, "up");
   down(root, "down");
-  const daemon = root.command("daemon", { hidden: true }).description("older names of up, down and status");
+  const daemon = root.command("daemon", { hidden: true }).description("older names of up, down and status")
+    .addHelpText("after", examples("rbee daemon start", "rbee daemon stop"));
   up(daemon, "start");
   down(daemon, "stop");
   status(daemon, "status");
@@ -117,7 +118,8 @@ function addDoctor(root: Command, invoke: Invoke): void {
 }
 
 function addConfig(root: Command, invoke: Invoke): void {
-  const config = root.command("config").description("the configuration file");
+  const config = root.command("config").description("the configuration file")
+    .addHelpText("after", examples("rbee config show", "rbee config init"));
   config.command("path").description("which file is in use")
     .addOption(jsonOption())
     .addHelpText("after", examples("rbee config path"))

@@ -20,10 +20,10 @@ function emptyHome(): Disposable & { home: string } {
   return { home, [Symbol.dispose]: () => Deno.removeSync(home, { recursive: true }) };
 }
 
-Deno.test("every command has examples in its help", () => {
+Deno.test("every command and every group of them has examples in its help", () => {
   const walk = (command: ReturnType<typeof buildCommands>, path: string) => {
     for (const sub of command.commands) walk(sub, `${path} ${sub.name()}`);
-    if (command.commands.length > 0 || command.name() === "__complete") return;
+    if (command.name() === "__complete") return;
     let help = "";
     command.configureOutput({ writeOut: (text) => help += text }).outputHelp();
     assert.match(help, /Examples:\n {2}\$ rbee /, path);
@@ -45,6 +45,10 @@ Deno.test("wrong usage ends with 2, names what was meant, and leaves stdout empt
     [["infer", "-p", "x", "--backend", "tpu"], /Allowed choices are cpu, cuda/],
     [["workers"], /needs one of its commands/],
     [["logs", "--worker", "../queen"], /must be a name of letters/],
+    [["help", "bogus"], /unknown command 'bogus' \(USAGE\)/],
+    [["setup", "add-node", "--name", "a", "--ssh-host", "-oX", "--ssh-user", "me"], /must be a host name/],
+    [["setup", "add-node", "--name", "a", "--ssh-host", "h", "--ssh-user", "-oX"], /must be a user name/],
+    [["setup", "update-node", "--name", "a", "--worker-ports", "9000-8000"], /first port is above its last/],
   ];
   await Promise.all(cases.map(async ([args, expected]) => {
     const ran = await runKeeper(args, at);
@@ -56,17 +60,20 @@ Deno.test("wrong usage ends with 2, names what was meant, and leaves stdout empt
 
 Deno.test("help, the version and the licences go to stdout with 0", async () => {
   using at = emptyHome();
-  const [help, command, version, licenses] = await Promise.all([
+  const [help, command, nested, version, licenses] = await Promise.all([
     runKeeper([], at),
     runKeeper(["help", "infer"], at),
+    runKeeper(["help", "setup", "update-node"], at),
     runKeeper(["--version"], at),
     runKeeper(["--licenses"], at),
   ]);
   assert.match(help.stdout, /^Usage: rbee .*infer.*Examples:/s);
   assert.match(command.stdout, /^Usage: rbee infer .*--repetition-penalty/s);
+  assert.match(nested.stdout, /^Usage: rbee setup update-node .*--worker-ports/s);
+  assert.doesNotMatch(nested.stdout, /default/, "what is left out stays as it is");
   assert.match(version.stdout, /^rbee-keeper \d+\.\d+\.\d+ \(.*\)\n$/);
   assert.match(licenses.stdout, /MIT License.*commander/s);
-  for (const ran of [help, command, version, licenses]) assert.deepEqual([ran.code, ran.stderr], [0, ""]);
+  for (const ran of [help, command, nested, version, licenses]) assert.deepEqual([ran.code, ran.stderr], [0, ""]);
 });
 
 Deno.test("commands that only look start no queen and say that none runs", async () => {
@@ -226,5 +233,12 @@ Deno.test("logs are merged, rendered for people, raw with --json, and followed u
   child.kill("SIGINT");
   assert.equal((await child.status).code, 130);
   await reading;
-  assert.equal(await new Response(child.stderr).text(), "");
+  assert.match(await new Response(child.stderr).text(), /REQUEST_CANCELED/);
+  const person = startKeeper(["logs", "--follow"], at);
+  const told = new Response(person.stderr).text();
+  for await (const _first of person.stdout.values({ preventCancel: true })) break;
+  person.kill("SIGINT");
+  assert.equal((await person.status).code, 130);
+  assert.equal(await told, "\nCanceled.\n", "the shell's prompt begins a line");
+  await person.stdout.cancel();
 });

@@ -189,13 +189,14 @@ function partialNotes(error: RbeeError): string[] {
   return notes;
 }
 
-/** Facts that say more than the message does: each bad field, each node's reason, the address. */
+/** Facts that say more than the message does: each bad field, each node's reason, what there is instead. */
 function factsOf(error: RbeeError): string[] {
-  const { errors, nodes, accepted } = error.details;
-  if (Array.isArray(errors) && errors.length > 1) return texts(errors, "message");
+  const { errors, nodes, available } = error.details;
+  if (Array.isArray(errors)) return texts(errors, "message").filter((one) => !error.message.includes(one));
   if (Array.isArray(nodes)) return texts(nodes, "reason", "node");
-  if (Array.isArray(accepted)) return [];
-  return [];
+  if (!Array.isArray(available) || available.length === 0) return [];
+  const words = available.join(", ");
+  return error.message.includes(words) ? [] : [`Available: ${words}`];
 }
 
 function texts(list: unknown[], key: string, before?: string): string[] {

@@ -127,6 +127,17 @@ Deno.test("every bad field is told when there are several", () => {
   assert.deepEqual(text.slice(1, 3), ["    top_p: too big", "    seed: not a number"]);
 });
 
+Deno.test("one bad field that the message does not tell is told, and what there is instead", () => {
+  const errors = [{ field: "top_p", message: "top_p: too big" }];
+  const one = (message: string) => lines(new RbeeError("INVALID_REQUEST", { message, details: { errors } }));
+  assert.equal(one("Cannot accept the request")[1], "    top_p: too big");
+  assert.equal(one("Cannot accept the request: top_p: too big")[1], "");
+  const backends = (message: string) =>
+    lines(new RbeeError("BACKEND_UNAVAILABLE", { message, details: { available: ["cpu", "cuda"] } }));
+  assert.equal(backends("Cannot install metal on box")[1], "    Available: cpu, cuda");
+  assert.equal(backends("Cannot use metal: this machine has cpu, cuda")[1], "");
+});
+
 Deno.test("versions are compared by number, not by text", () => {
   assert.ok(compareVersions("0.9.0", "0.10.0") < 0);
   assert.ok(compareVersions("1.0.0", "0.10.0") > 0);

@@ -11,7 +11,8 @@ const nodeOption = (text: string) => new Option("-n, --node <name>", text).argPa
 
 /** Adds `hive start|stop|restart|status`. */
 export function addHive(root: Command, invoke: Invoke): void {
-  const hive = root.command("hive").description("the program on each machine that starts its workers");
+  const hive = root.command("hive").description("the program on each machine that starts its workers")
+    .addHelpText("after", examples("rbee hive status", "rbee hive restart --node gaming-pc"));
   hive.command("start").description("start a machine's hive, or use the one that runs there; needs a queen that stays")
     .addOption(nodeOption("on this machine").makeOptionMandatory()).addOption(quietOption()).addOption(jsonOption())
     .addHelpText("after", examples("rbee up && rbee hive start --node gaming-pc"))

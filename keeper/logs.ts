@@ -15,7 +15,7 @@ import { type LogsOptions, printLog } from "./log_print.ts";
 /** Whose lines stand in a file; every other file is named after its worker. */
 const programs: Readonly<Record<string, string>> = { queen: "queen-rbee", hive: "rbee-hive" };
 
-/** Carries out `rbee logs`. Returns 0; 130 when following was ended by Ctrl+C. */
+/** Carries out `rbee logs`. Returns 0. Following ends by Ctrl+C, whose reason is thrown. */
 export async function logs(keeper: Keeper, options: LogsOptions): Promise<number> {
   const { node } = options;
   if (node !== undefined && node !== "local") {
@@ -42,14 +42,9 @@ export async function logs(keeper: Keeper, options: LogsOptions): Promise<number
   if (lines.length === 0 && !options.follow) keeper.render.note("rbee-keeper", `No log lines in ${keeper.paths.logs}`);
   await printLog(keeper, lines);
   if (!options.follow) return exitCodes.success;
-  try {
-    while (true) {
-      await sleep(limits.logPollMs, keeper.signal);
-      await printLog(keeper, followers.read());
-    }
-  } catch (error) {
-    if (keeper.signal.aborted) return exitCodes.canceled;
-    throw error;
+  while (true) {
+    await sleep(limits.logPollMs, keeper.signal);
+    await printLog(keeper, followers.read());
   }
 }
 

@@ -11,6 +11,7 @@ import { paths } from "../runtime/paths.ts";
 import { type Program, runProgram } from "../runtime/program.ts";
 import { IS_COMPILED, versionLine } from "../runtime/version.ts";
 import { buildCommands } from "./commands.ts";
+import { follow, withoutHelp } from "./help.ts";
 import type { Invocation } from "./shared_flags.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
 import { OutputClosed, Render } from "./render.ts";
@@ -47,12 +48,13 @@ async function parse(program: Program, args: string[], render: Render): Promise<
   let help = "";
   const quiet = { writeOut: (text: string) => void (help += text), writeErr: () => {}, outputError: () => {} };
   configure(root, quiet);
+  const line = withoutHelp(root, args);
   try {
     if (args.length === 0) root.outputHelp();
-    else await root.parseAsync(args, { from: "user" });
+    else await root.parseAsync(line, { from: "user" });
   } catch (thrown) {
     if (!isCommanderError(thrown)) throw thrown;
-    const error = usageError(thrown, commandPath(root, args));
+    const error = usageError(thrown, follow(root, line).path);
     if (error) {
       render.error(error);
       return exitCodes.usage;
@@ -71,19 +73,6 @@ function configure(command: Command, output: OutputConfiguration): void {
 function isCommanderError(thrown: unknown): thrown is CommanderError {
   return thrown instanceof Error && typeof (thrown as CommanderError).code === "string" &&
     (thrown as CommanderError).code.startsWith("commander.");
-}
-
-/** Returns the command that a command line means, as far as it can be followed: `rbee workers list`. */
-function commandPath(root: Command, args: readonly string[]): string {
-  let command = root;
-  const words = [root.name()];
-  for (const arg of args) {
-    const next = command.commands.find((c) => c.name() === arg);
-    if (!next) break;
-    command = next;
-    words.push(next.name());
-  }
-  return words.join(" ");
 }
 
 async function carryOut(program: Program, args: string[], invocation: Invocation): Promise<number> {

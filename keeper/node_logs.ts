@@ -19,7 +19,7 @@ export interface NodeLogsOptions extends LogsOptions {
   readonly node: string;
 }
 
-/** Carries out `rbee logs --node`. Returns 0; 130 when it was ended by Ctrl+C. Starts no hive. */
+/** Carries out `rbee logs --node`. Returns 0; throws why when it was ended by Ctrl+C. Starts no hive. */
 export async function nodeLogs(keeper: Keeper, options: NodeLogsOptions): Promise<number> {
   const { node } = options;
   if (options.program === "queen") {
@@ -30,13 +30,8 @@ export async function nodeLogs(keeper: Keeper, options: NodeLogsOptions): Promis
   }
   keeper.aboutNode(node);
   return await withQueen(keeper, async ({ queen }) => {
-    try {
-      await print(keeper, await open(keeper, queen, options), options);
-      return exitCodes.success;
-    } catch (error) {
-      if (keeper.signal.aborted && options.follow) return exitCodes.canceled;
-      throw error;
-    }
+    await print(keeper, await open(keeper, queen, options), options);
+    return exitCodes.success;
   }, { idle: true });
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 import { InvalidArgumentError } from "commander";
+import { ports } from "../protocol/limits.ts";
 import { durationForms, parseDuration } from "./duration.ts";
 
 /** What a number on the command line must be. */
@@ -64,4 +65,26 @@ export function name(text: string): string {
 export function text(value: string): string {
   if (value.trim() === "") throw new InvalidArgumentError("It must not be empty.");
   return value;
+}
+
+/** Returns the text when it can be who logs in: letters, digits, `.`, `_`, `-`, and never a flag of ssh. */
+export function login(text: string): string {
+  if (/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/.test(text)) return text;
+  throw new InvalidArgumentError("It must be a user name of letters, digits, . _ - (64 at most).");
+}
+
+/** Returns the text when it can be a host's name or address, and never a flag of ssh; the queen looks closer. */
+export function host(text: string): string {
+  if (/^[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,252}$/.test(text)) return text;
+  throw new InvalidArgumentError("It must be a host name, an address or a Host of ~/.ssh/config.");
+}
+
+/** Returns the first and the last port of a range such as `8081-8999`. */
+export function portRange(text: string): readonly [first: number, last: number] {
+  const match = text.match(/^(\d{1,5})-(\d{1,5})$/);
+  if (!match) throw new InvalidArgumentError("Write it as 8081-8999.");
+  const [first, last] = [Number(match[1]), Number(match[2])];
+  if (first < 1 || last > ports.max) throw new InvalidArgumentError(`It must be from 1 to ${ports.max}.`);
+  if (first > last) throw new InvalidArgumentError("Its first port is above its last.");
+  return [first, last];
 }

@@ -17,6 +17,11 @@ export function dataOf(paths: Paths, places: Places): string[] {
   return [...new Set(all)].filter((path) => isThere(path));
 }
 
+/** Returns the paths that lie in none of the others: what `rm -r` needs to be told. */
+export function outermost(all: readonly string[]): string[] {
+  return all.filter((path) => !all.some((other) => path.startsWith(`${other}/`)));
+}
+
 /** Removes them, and the folders that are empty then. Returns what was removed. Throws `HOME_NOT_WRITABLE`. */
 export async function purge(paths: Paths, places: Places): Promise<string[]> {
   const removed: string[] = [];

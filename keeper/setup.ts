@@ -5,7 +5,7 @@
  */
 import { RbeeError, toRbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import type { Beehive, RegisteredNode } from "../protocol/node.ts";
+import { type Beehive, localNodeName, type RegisteredNode } from "../protocol/node.ts";
 import { queenRoutes } from "../protocol/queen_routes.ts";
 import type { BodyInput } from "../protocol/routes.ts";
 import { call } from "../runtime/call.ts";
@@ -30,8 +30,8 @@ export interface UpdateOptions extends NamedOptions, DirectOptions {
   readonly gitRepo?: string;
   readonly gitBranch?: string;
   readonly installPath?: string;
-  /** `8081-8999`. */
-  readonly workerPorts?: string;
+  /** The first and the last. */
+  readonly workerPorts?: readonly [number, number];
 }
 
 /** The flags of `setup add-node`, parsed; the command line has checked which belong together. */
@@ -100,7 +100,7 @@ export async function testNode(keeper: Keeper, { name }: NamedOptions): Promise<
     const isDirect = node?.transport === "direct";
     return await changeIn(session, keeper, queenRoutes.testBeehive, {
       body: { node_name: name },
-      asks: isDirect ? directAsks(placeOf(node)) : sshAsks(name),
+      asks: node && (isDirect ? directAsks(placeOf(node)) : sshAsks(name)),
       said: `${isDirect ? "The hive takes the token." : "SSH connection successful!"} Node '${name}' is reachable`,
     });
   }, { idle: true });
@@ -170,9 +170,12 @@ export function showLines(node: RegisteredNode): string[] {
 
 function sshLines(node: Beehive): string[] {
   const git = node.git_repo_url === null ? [] : [`  Git: ${node.git_repo_url} (${node.git_branch ?? "main"})`];
+  // 22 leaves it to ssh, and what that reads is not known here.
+  const port = node.ssh_port === 22 ? "22 or what ~/.ssh/config says" : node.ssh_port;
   return [
-    `  SSH: ${node.ssh_user}@${node.ssh_host}, port ${node.ssh_port}`,
+    `  SSH: ${node.ssh_user}@${node.ssh_host}, port ${port}`,
     `  Key: ${node.ssh_key_path ?? "as ssh chooses"}`,
+    `  Platform: ${node.platform ?? "not known yet"}`,
     ...git,
     `  Install path: ${node.install_path}`,
     `  Ports: hive ${node.hive_port}, workers ${node.worker_port_start} to ${node.worker_port_end}`,
@@ -198,14 +201,29 @@ async function nodesFrom(session: QueenSession, keeper: Keeper): Promise<Registe
 }
 
 interface Change<R extends Route> {
-  readonly body: BodyInput<R>;
+  readonly body: NonNullable<BodyInput<R>>;
   /** What the queen does for it, when that takes a while. */
   readonly asks?: string;
   readonly said: string;
 }
 
 async function change<R extends Route>(keeper: Keeper, route: R, wish: Change<R>): Promise<number> {
-  return await withQueen(keeper, (session) => changeIn(session, keeper, route, wish), { idle: true });
+  return await withQueen(keeper, async (session) => {
+    const asks = await willAsk(session, keeper, route, wish) ? wish.asks : undefined;
+    return await changeIn(session, keeper, route, { ...wish, asks });
+  }, { idle: true });
+}
+
+/** Whether a machine is reached for it: a name that is taken, or that nobody knows, is refused before that. */
+async function willAsk<R extends Route>(
+  { queen }: QueenSession,
+  { signal }: Keeper,
+  route: R,
+  { body, asks }: Change<R>,
+): Promise<boolean> {
+  if (asks === undefined || body.node_name === localNodeName) return false;
+  const { nodes } = await call(queen.peer, queenRoutes.listBeehives, { signal });
+  return nodes.some((node) => node.node_name === body.node_name) === (route !== queenRoutes.addBeehive);
 }
 
 async function changeIn<R extends Route>(
@@ -240,7 +258,8 @@ function fieldsOf(options: UpdateOptions) {
     git_branch: options.gitBranch,
     install_path: options.installPath,
     hive_port: options.hivePort,
-    ...workerPorts(options.workerPorts),
+    worker_port_start: options.workerPorts?.[0],
+    worker_port_end: options.workerPorts?.[1],
   };
 }
 
@@ -248,14 +267,4 @@ function fieldsOf(options: UpdateOptions) {
 function pathHere(path: string): string {
   if (path === "~" || path.startsWith("~/")) return join(environment("HOME") ?? "/", path.slice(1));
   return path.startsWith("/") ? path : join(Deno.cwd(), path);
-}
-
-function workerPorts(range: string | undefined): { worker_port_start?: number; worker_port_end?: number } {
-  if (range === undefined) return {};
-  const match = range.match(/^(\d{1,5})-(\d{1,5})$/);
-  if (match) return { worker_port_start: Number(match[1]), worker_port_end: Number(match[2]) };
-  throw new RbeeError("USAGE", {
-    message: `Cannot use --worker-ports: it must be two numbers`,
-    hint: "Write it as --worker-ports 8081-8999",
-  });
 }

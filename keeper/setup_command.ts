@@ -6,7 +6,7 @@
 import { type Command, Option } from "commander";
 import { checkAdd } from "./setup_flags.ts";
 import { ports } from "../protocol/limits.ts";
-import { name, number, text } from "./options.ts";
+import { host, login, name, number, portRange, text } from "./options.ts";
 import { addInstall } from "./setup_install_command.ts";
 import { examples, type Invoke, jsonOption, quietOption } from "./shared_flags.ts";
 
@@ -14,7 +14,15 @@ const sshPort = { min: 1, max: ports.max };
 
 /** Adds `setup add-node|update-node|list-nodes|show-node|test-node|remove-node|install|uninstall`. */
 export function addSetup(root: Command, invoke: Invoke): void {
-  const setup = root.command("setup").description("the other machines");
+  const setup = root.command("setup").description("the other machines")
+    .addHelpText(
+      "after",
+      examples(
+        "rbee setup add-node --name gaming-pc --ssh-host gaming-pc.home.arpa --ssh-user me",
+        "rbee setup install --node gaming-pc",
+        'rbee infer --node gaming-pc --prompt "write a short story"',
+      ),
+    );
   addAdd(setup, "add-node", invoke);
   addUpdate(setup, invoke);
   addList(setup, "setup", invoke);
@@ -34,21 +42,22 @@ export function addOldNames(config: Command, invoke: Invoke): void {
 const nameOption = () =>
   new Option("--name <name>", "what the machine is called here").argParser(name).makeOptionMandatory();
 
-function loginOptions(): Option[] {
+/** `defaults` tells what is taken when a flag is left out; a change leaves it as it is. */
+function loginOptions(defaults: boolean): Option[] {
+  const unless = (value: string) => defaults ? ` (default: ${value})` : "";
   return [
-    new Option("--ssh-host <host>", "its name or address, or a Host of ~/.ssh/config").argParser(text),
-    new Option("--ssh-user <user>", "who logs in there").argParser(text),
+    new Option("--ssh-host <host>", "its name or address, or a Host of ~/.ssh/config").argParser(host),
+    new Option("--ssh-user <user>", "who logs in there").argParser(login),
     new Option("--ssh-port <port>", "the port of its sshd; 22 leaves it to ~/.ssh/config").argParser(number(sshPort)),
     new Option("--ssh-key <file>", "the private key; left out, ssh chooses").argParser(text),
     new Option("--git-repo <address>", "build rbee there from this repository").argParser(text),
     new Option("--git-branch <branch>", "this branch of it").argParser(text),
-    new Option("--install-path <folder>", "where rbee lies there (default: ~/rbee)").argParser(text),
-    new Option("--hive-port <port>", `the port of its hive (default: ${ports.hive})`).argParser(number(ports)),
+    new Option("--install-path <folder>", `where rbee lies there${unless("~/rbee")}`).argParser(text),
+    new Option("--hive-port <port>", `the port of its hive${unless(`${ports.hive}`)}`).argParser(number(ports)),
     new Option(
       "--worker-ports <first-last>",
-      `the ports of its workers (default: ${ports.workerStart}-${ports.workerEnd})`,
-    )
-      .argParser(text),
+      `the ports of its workers${unless(`${ports.workerStart}-${ports.workerEnd}`)}`,
+    ).argParser(portRange),
   ];
 }
 
@@ -71,7 +80,7 @@ function addAdd(parent: Command, word: string, invoke: Invoke): void {
     .description(isOld ? "older name of setup add-node" : "register a machine, when it is reached")
     .addOption(nameOption());
   if (!isOld) add.addOption(transportOption());
-  for (const option of [...loginOptions(), ...(isOld ? [] : directOptions())]) add.addOption(option);
+  for (const option of [...loginOptions(true), ...(isOld ? [] : directOptions())]) add.addOption(option);
   add.addOption(quietOption()).addOption(jsonOption())
     .addHelpText(
       "after",
@@ -92,7 +101,7 @@ function addAdd(parent: Command, word: string, invoke: Invoke): void {
 function addUpdate(parent: Command, invoke: Invoke): void {
   const update = parent.command("update-node").description("change what is known of a machine; the rest stays")
     .addOption(nameOption());
-  for (const option of [...loginOptions(), ...directOptions()]) update.addOption(option);
+  for (const option of [...loginOptions(false), ...directOptions()]) update.addOption(option);
   update.addOption(quietOption()).addOption(jsonOption())
     .addHelpText("after", examples("rbee setup update-node --name gaming-pc --ssh-host 192.168.1.11"))
     .action((options) =>

@@ -9,6 +9,7 @@ import type { InstallWish } from "../protocol/install.ts";
 import { queenRoutes } from "../protocol/queen_routes.ts";
 import { call } from "../runtime/call.ts";
 import { compileIn, findCheckout } from "./checkout.ts";
+import { errorText } from "./error_text.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
 import { withQueen } from "./queen_process.ts";
 import type { Queen } from "./queen_probe.ts";
@@ -108,7 +109,7 @@ async function installAll(keeper: Keeper, queen: Queen, installer: Installer): P
   }
   if (render.json) await render.value({ nodes: outcomes.map(outcomeValue) });
   else if (outcomes.length === 0) await render.line("No nodes are registered. `rbee setup add-node` registers one.");
-  else await render.line(outcomes.map(outcomeLine).join("\n"));
+  else await render.line(outcomes.flatMap(outcomeLines).join("\n"));
   return outcomes.some((one) => "error" in one) ? exitCodes.failure : exitCodes.success;
 }
 
@@ -117,13 +118,17 @@ function outcomeValue(outcome: Outcome): Record<string, unknown> {
   return { ok: false, node_name: outcome.node_name, ...toErrorBody(outcome.error) };
 }
 
-/** Returns what came of one node as one line. */
-export function outcomeLine(outcome: Outcome): string {
-  const { node_name } = outcome;
-  if ("error" in outcome) return `✗ ${node_name}: ${outcome.error.message} (${outcome.error.code})`;
+/** Returns what came of one node: a line, and below it what to do when it failed. */
+export function outcomeLines(outcome: Outcome): string[] {
+  const { node_name: node } = outcome;
+  if ("error" in outcome) {
+    const { facts, advice } = errorText(outcome.error, { node });
+    const { message, code } = outcome.error;
+    return [`✗ ${node}: ${message} (${code})`, ...[...facts, ...advice].map((line) => `    ${line}`)];
+  }
   const { version, platform, backend, files_sent: sent } = outcome.result;
   const how = typeof sent === "number" && sent > 0 ? `, ${sent} files sent` : "";
-  return `✓ ${node_name}: v${version}, ${platform}, ${backend}${how}`;
+  return [`✓ ${node}: v${version}, ${platform}, ${backend}${how}`];
 }
 
 /** Carries out `rbee setup uninstall`. Returns 0 when it is gone there. */

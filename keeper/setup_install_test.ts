@@ -59,7 +59,7 @@ Deno.test("setup install tells each step and how far the sending is (S03)", asyn
   ]);
 });
 
-Deno.test("setup install --all goes on after a failure and ends with a line a node", async () => {
+Deno.test("setup install --all goes on after a failure and ends with a line a node, and what to do", async () => {
   const onInstall = async (out: StreamWriter, node: string) =>
     node === "b" ? await fails("DISK_FULL")(out) : await installs(out, node);
   await using queen = new StandInQueen({ onInstall, beehives: ["a", "b", "c"].map(beehive) });
@@ -68,6 +68,7 @@ Deno.test("setup install --all goes on after a failure and ends with a line a no
   assert.equal(
     ran.stdout,
     "✓ a: v0.1.0, linux-x64, cpu, 2 files sent\n✗ b: Cannot do it: so it is (DISK_FULL)\n" +
+      "    Suggestion: Free space and try again\n" +
       "✓ c: v0.1.0, linux-x64, cpu, 2 files sent\n",
   );
   const json = JSON.parse((await runKeeper(["setup", "install", "--all", "--json"], queen)).stdout);

@@ -13,7 +13,7 @@ import { type Places, placesFor } from "./install_places.ts";
 import { isFile, linkName, linkState } from "./install_programs.ts";
 import { ownQueen, queenOfFolder } from "./install_queens.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
-import { dataOf, purge } from "./purge.ts";
+import { dataOf, outermost, purge } from "./purge.ts";
 import { removeService, stopService } from "./service.ts";
 
 /** The flags of `rbee uninstall`, parsed. */
@@ -35,7 +35,7 @@ export async function uninstall(keeper: Keeper, options: UninstallOptions): Prom
   if (hasService) removed.push(await removeService(places));
   if (!system) { for (const path of removed) await removeEmpty(dirname(path), dirname(places.bin)); }
   const purged = options.purge ? await purge(keeper.paths, places) : [];
-  const kept = dataOf(keeper.paths, places);
+  const kept = outermost(dataOf(keeper.paths, places));
   if (render.json) await render.value({ bin: places.bin, removed, left, purged, kept });
   else await render.text(lines(places, { removed, left, purged, kept }).join("\n") + "\n");
   return exitCodes.success;

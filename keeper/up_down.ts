@@ -65,7 +65,7 @@ export async function down(keeper: Keeper): Promise<number> {
     await untilGone(keeper, running);
   }
   if (render.json) await render.value({ stopped: true, queen: { url: running.url, pid: running.pid } });
-  else await render.line("✓ The queen, her hive and their workers have ended");
+  else await render.line("✓ The queen, her hives and their workers have ended");
   return exitCodes.success;
 }
 

@@ -11,7 +11,8 @@ const yearMs = 365 * 86_400_000;
 
 /** Adds `workers list|health|start|stop|shutdown`. */
 export function addWorkers(root: Command, invoke: Invoke): void {
-  const workers = root.command("workers").description("the processes that hold a model each");
+  const workers = root.command("workers").description("the processes that hold a model each")
+    .addHelpText("after", examples("rbee workers list", "rbee workers start --model builtin:tiny --keep 30m"));
   workers.command("list").description("all workers with their state")
     .addOption(jsonOption())
     .addHelpText("after", examples("rbee workers list", "rbee workers list --json | jq '.workers[].state'"))

@@ -24,7 +24,7 @@ const oneModel = "Use builtin:tiny, file:/absolute/path.gguf or an alias of your
 /** Every code that rbee sends or shows. */
 export const errorCodes = Object.freeze({
   // requests
-  INVALID_REQUEST: row(400, false, "Cannot read the request", "Correct the fields that details.errors names"),
+  INVALID_REQUEST: row(400, false, "Cannot read the request", "Correct what the message names, and try again"),
   INVALID_MODEL_REF: row(400, false, "Cannot read the model reference", oneModel),
   INVALID_BACKEND: row(400, false, "Cannot use this backend: it is unknown", "Use cpu, cuda, metal, vulkan or rocm"),
   DEVICE_NOT_AVAILABLE: row(400, false, "Cannot use this device: it does not exist", "See `rbee-hive detect`"),
@@ -86,7 +86,7 @@ export const errorCodes = Object.freeze({
     "Cannot do this with a queen that ends with its command",
     "Start one that stays: `rbee up`",
   ),
-  SHUTTING_DOWN: row(503, true, "Cannot start anything new: shutting down", "Try again when it is up: `rbee status`"),
+  SHUTTING_DOWN: row(503, true, "Cannot start anything new: shutting down", "Run the command again"),
   INFERENCE_TIMEOUT: row(408, true, "Cannot finish the inference in time", "Try again, or raise --timeout"),
   TIMEOUT: row(408, true, "Cannot finish in time", "Try again"),
   GENERATION_TIMEOUT: row(504, true, "Cannot go on: no token came for too long", logs),
@@ -126,7 +126,7 @@ export const errorCodes = Object.freeze({
     "Cannot use the model: loading took too long",
     "Check the worker's log: `rbee logs --worker ID`",
   ),
-  INSUFFICIENT_RESOURCES: row(503, true, "Cannot start the worker: resources are short", "See details"),
+  INSUFFICIENT_RESOURCES: row(503, true, "Cannot start the worker: resources are short", "Stop another worker first"),
   PORT_TAKEN: row(
     503,
     true,
@@ -163,7 +163,7 @@ export const errorCodes = Object.freeze({
     400,
     false,
     "Cannot use this backend: the machine does not have it",
-    "Use one of the backends that details.available names, or leave --backend out",
+    "Use one of the available backends, or leave --backend out",
   ),
   CUDA_ERROR: row(500, true, "Cannot go on: the GPU failed", "Check the driver with `nvidia-smi`"),
   CATALOG_UNAVAILABLE: row(503, true, "Cannot open the model catalog", "Check the folder of models.db in RBEE_HOME"),
@@ -182,7 +182,7 @@ export const errorCodes = Object.freeze({
   ),
   NODE_ALREADY_EXISTS: row(409, false, "Cannot add this node: the name is taken", "Use another name, or update-node"),
   NODE_UNREACHABLE: row(503, true, "Cannot reach the node", "Check that it is on and answers"),
-  NO_NODE: row(503, false, "Cannot place the task: no node can take it", "See details.nodes for each node's reason"),
+  NO_NODE: row(503, false, "Cannot place the task: no node can take it", "See each node's reason, and `rbee status`"),
   CONNECTION_TIMEOUT: row(503, true, "Cannot connect", "Check that the program runs: `rbee status`"),
   CONNECTION_LOST: row(502, true, "Cannot go on: the connection was lost", "Run the command again"),
   INVALID_RESPONSE: row(502, false, "Cannot understand the answer", "Check which program uses that port"),
@@ -252,7 +252,7 @@ export const errorCodes = Object.freeze({
   SSH_NOT_INSTALLED: row(500, false, "Cannot find the program ssh", "Install it: apt-get install openssh-client"),
   RBEE_HOME_TOO_LONG: row(400, false, "Cannot use this RBEE_HOME: its path is too long", "Choose a shorter one"),
   HOME_NOT_WRITABLE: row(500, false, "Cannot write to RBEE_HOME", "Make the folder yours, or set RBEE_HOME to another"),
-  DATABASE_DAMAGED: row(500, false, "Cannot read the database", "It was moved aside; see details"),
+  DATABASE_DAMAGED: row(500, false, "Cannot read the database", "Look at `rbee logs --program queen`"),
   DATABASE_NEWER: row(500, false, "Cannot open a database of a newer rbee", "Upgrade this rbee"),
   TOKEN_REQUIRED: row(
     400,

@@ -47,5 +47,6 @@ Deno.test("every row of the table has a status, a summary and a hint", () => {
     assert.ok(row.status >= 400 && row.status < 600, code);
     assert.ok(row.summary.length > 5 && !row.summary.endsWith("."), code);
     assert.ok(row.hint.length > 5, code);
+    assert.doesNotMatch(row.hint, /\bdetails\b/, `${code}: a person never sees them`);
   }
 });

@@ -57,7 +57,6 @@ function invalid(why: string): RbeeError {
   return new RbeeError("INVALID_MODEL_REF", {
     message: `Cannot read the model reference: ${why}`,
     details: { accepted: modelRefForms },
-    hint: `Use one of: ${modelRefForms.join(", ")}`,
   });
 }
 

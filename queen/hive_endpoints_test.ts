@@ -57,7 +57,7 @@ Deno.test("a hive that cannot be started is told with its reason, at the end of 
   const { nodes } = await (await queen.get("/v2/workers/list")).json();
   deepStrictEqual([nodes[0].node, nodes[0].status], ["local", "failed"]);
   const health = await (await queen.get("/v2/workers/health?node=local")).json();
-  deepStrictEqual([health.status, health.nodes[0].status], ["error", "unreachable"]);
+  deepStrictEqual([health.status, health.nodes[0].status], ["error", "failed"]);
   strictEqual((await (await queen.get("/v2/workers/health")).json()).status, "ok", "nobody asked for that machine");
 });
 

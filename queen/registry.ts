@@ -139,16 +139,10 @@ async function reach(row: NewBeehive | Beehive, signal: AbortSignal): Promise<st
 
 function check(row: NewBeehive | Beehive): void {
   checkNames(row);
-  const { worker_port_start: first, worker_port_end: last, hive_port: hive } = row;
+  const { worker_port_start: first, worker_port_end: last } = row;
   if (first !== null && last !== null && first > last) {
     throw new RbeeError("INVALID_REQUEST", {
       message: `Cannot use the worker ports ${first} to ${last}: the first is above the last`,
-    });
-  }
-  if (first !== null && last !== null && hive !== null && first <= hive && hive <= last) {
-    throw new RbeeError("INVALID_REQUEST", {
-      message: `Cannot use port ${hive} for the hive: the ports ${first} to ${last} are its workers'`,
-      hint: "Choose another --hive-port, or other --worker-ports",
     });
   }
 }

@@ -171,7 +171,7 @@ function workerEndpoints(parts: QueenParts): Endpoint[] {
       const nodes = nodeStates(scheduler).filter(({ node }) => isMeant(node));
       const workers = scheduler.workers().filter(({ node }) => isMeant(node)).map(workerHealth);
       // Whoever asks about one machine wants to know when nothing can be said about it.
-      const isBlind = query.node !== undefined && nodes.some(({ status }) => status === "unreachable");
+      const isBlind = query.node !== undefined && nodes.some(({ error }) => error !== null);
       return { status: isBlind ? "error" as const : "ok" as const, workers, nodes };
     }),
     endpoint(queenRoutes.startWorker, ({ body, context }) => {

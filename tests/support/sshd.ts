@@ -103,7 +103,9 @@ export class SshHome {
     Deno.writeTextFileSync(config, Deno.readTextFileSync(config).replace(noAgent, ""));
     const socket = join(this.bin, "agent");
     const child = startWithUs("ssh-agent", ["-D", "-a", socket]);
-    await eventually(() => exists(socket), { withinMs: 5_000, what: "the agent listens" });
+    const listens = () =>
+      Deno.connect({ transport: "unix", path: socket }).then((one) => (one.close(), true), () => false);
+    await eventually(listens, { withinMs: 5_000, what: "the agent listens" });
     output("ssh-add", ["-q", join(this.folder, "id_ed25519")], { SSH_AUTH_SOCK: socket });
     return { socket, [Symbol.asyncDispose]: () => kill(child) };
   }
