@@ -37,7 +37,13 @@ class HereShell implements StreamingShell, Disposable {
     const whole = { node: "box", lines: 100, follow: false, ...wish };
     let text = "";
     const decoder = new TextDecoder();
-    for await (const piece of await openRemoteLog(this, whole, signal)) text += decoder.decode(piece, { stream: true });
+    try {
+      for await (const piece of await openRemoteLog(this, whole, signal)) {
+        text += decoder.decode(piece, { stream: true });
+      }
+    } finally {
+      await this.started.at(-1)?.ended; // what was told to stop takes a moment
+    }
     return text;
   }
 
