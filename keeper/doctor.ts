@@ -5,6 +5,7 @@
  */
 import { type RbeeError, toRbeeError } from "../protocol/error.ts";
 import { prepareHome } from "../runtime/paths.ts";
+import { checkSocketPath } from "../runtime/ssh_sockets.ts";
 import type { Check } from "./doctor_check.ts";
 import { checkDetection } from "./doctor_machine.ts";
 import { checkPorts } from "./doctor_ports.ts";
@@ -53,12 +54,23 @@ function failed(name: string, error: RbeeError): Check {
   return { name, ok: false, essential: true, text: errorText(error).headline, fix: error.hint };
 }
 
-function checkHome(keeper: Keeper): Check {
+function checkHome(keeper: Keeper): Check[] {
   const name = "RBEE_HOME";
   try {
-    return { name, ok: true, essential: true, text: `${prepareHome(keeper.paths)} is writable` };
+    const home = prepareHome(keeper.paths);
+    return [{ name, ok: true, essential: true, text: `${home} is writable` }, ...checkReach(home)];
   } catch (error) {
-    return failed(name, toRbeeError(error));
+    return [failed(name, toRbeeError(error))];
+  }
+}
+
+/** Returns a warning when no other machine can be reached from this home by SSH. */
+export function checkReach(home: string): Check[] {
+  try {
+    checkSocketPath(home);
+    return [];
+  } catch (error) {
+    return [{ ...failed("other machines", toRbeeError(error)), essential: false }];
   }
 }
 

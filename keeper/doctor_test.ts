@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { checkLines } from "./doctor.ts";
+import { checkLines, checkReach } from "./doctor.ts";
 import { checksOf } from "./doctor_machine.ts";
 
 const text = (checks: ReturnType<typeof checksOf>) => checks.flatMap(checkLines).join("\n");
@@ -34,4 +34,13 @@ Deno.test("what is short or missing is marked, with the line that mends it", () 
   }));
   assert.match(text(found), /^⚠ memory: .*\n {4}→ Close programs/);
   assert.match(text(checksOf("not JSON")), /^⚠ devices: detection did not answer\n {4}→ .*rbee-hive detect/);
+});
+
+Deno.test("a home from which no other machine can be reached is a warning, with what would do", () => {
+  assert.deepEqual(checkReach("/home/me/.rbee"), []);
+  const found = checkReach("/" + "x".repeat(79));
+  assert.match(
+    text(found),
+    /^⚠ other machines: Cannot reach other machines .*\(RBEE_HOME_TOO_LONG\)\n {4}→ Set RBEE_HOME/,
+  );
 });

@@ -13,6 +13,7 @@ import { environment } from "../runtime/environment.ts";
 import { join } from "../runtime/path.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
 import { warnMovedAside } from "./moved_aside.ts";
+import { isHiveEnd, showNarration } from "./narration.ts";
 import { type QueenSession, withQueen } from "./queen_process.ts";
 import { directFields, directLines, type DirectOptions, placeOf } from "./setup_direct.ts";
 
@@ -90,6 +91,7 @@ export async function updateNode(keeper: Keeper, options: UpdateOptions): Promis
     ...(calls === undefined ? {} : { asks: directAsks(options.address ?? options.name) }),
     ...(logsIn === undefined ? {} : { asks: sshAsks(options.sshHost ?? options.name) }),
     said: `Node '${options.name}' updated`,
+    ends: options.name,
   });
 }
 
@@ -111,6 +113,7 @@ export async function removeNode(keeper: Keeper, { name }: NamedOptions): Promis
   return await change(keeper, queenRoutes.removeBeehive, {
     body: { node_name: name },
     said: `Node '${name}' removed from the registry`,
+    ends: name,
   });
 }
 
@@ -205,6 +208,8 @@ interface Change<R extends Route> {
   /** What the queen does for it, when that takes a while. */
   readonly asks?: string;
   readonly said: string;
+  /** The node whose hive ends by it, if it runs: the queen tells of that. */
+  readonly ends?: string;
 }
 
 async function change<R extends Route>(keeper: Keeper, route: R, wish: Change<R>): Promise<number> {
@@ -228,15 +233,19 @@ async function willAsk<R extends Route>(
 
 async function changeIn<R extends Route>(
   session: QueenSession,
-  { render, signal }: Keeper,
+  keeper: Keeper,
   route: R,
-  { body, asks, said }: Change<R>,
+  { body, asks, said, ends }: Change<R>,
 ): Promise<number> {
+  const { render } = keeper;
   if (asks !== undefined) render.note(queen, `🔌 ${asks}`);
   let answer;
   try {
+    // A queen that was started for this has no hives.
+    await using _told = ends && session.queen.info ? await showHiveEnd(keeper, session, ends) : undefined;
     // She first ends what runs on the machine whose entry changes.
-    answer = await call(session.queen.peer, route, { body, signal, deadlineMs: 2 * limits.everythingGoneMs });
+    const deadlineMs = 2 * limits.everythingGoneMs;
+    answer = await call(session.queen.peer, route, { body, signal: keeper.signal, deadlineMs });
   } catch (thrown) {
     const { reason } = toRbeeError(thrown).details;
     if (typeof reason === "string") render.note(queen, `❌ SSH connection failed: ${reason}`);
@@ -245,6 +254,10 @@ async function changeIn<R extends Route>(
   if (render.json) await render.value(answer);
   else render.note(queen, `✅ ${said}`);
   return exitCodes.success;
+}
+
+function showHiveEnd(keeper: Keeper, { queen: { peer } }: QueenSession, node: string): Promise<AsyncDisposable> {
+  return showNarration(keeper, peer, (told) => isHiveEnd(told) && told.target === node);
 }
 
 function fieldsOf(options: UpdateOptions) {

@@ -10,24 +10,18 @@ import { call, sleep } from "../runtime/call.ts";
 import { endProcess, isAlive, runsProgram } from "../runtime/other_process.ts";
 import { join } from "../runtime/path.ts";
 import { readRunning, type Running } from "../runtime/running.ts";
+import { tellWaitForEnd } from "../runtime/waiting.ts";
 import { exitCodes, type Keeper } from "./keeper.ts";
 import { isHiveEnd, showNarration } from "./narration.ts";
 import type { Queen } from "./queen_probe.ts";
 import { queenPeer, queenToken } from "./queen_probe.ts";
-import { findOrStartQueen } from "./queen_start.ts";
+import { findOrStartQueen, type Started } from "./queen_start.ts";
 
 /** Carries out `rbee up`. Returns 0 when a persistent queen answers, also when she did before. */
 export async function up(keeper: Keeper, options: { port?: number }): Promise<number> {
   const { render } = keeper;
   await keeper.config();
-  const { queen, daemon } = await findOrStartQueen(keeper, { mode: "persistent", port: options.port });
-  if (queen.mode === "ephemeral") {
-    throw new RbeeError("QUEEN_ALREADY_RUNNING", {
-      message: `Cannot start a queen that stays: another command has one for itself at ${queen.url}`,
-      details: { pid: queen.pid },
-      hint: "Try again when that command has ended",
-    });
-  }
+  const { queen, daemon } = await queenThatStays(keeper, options.port);
   if (options.port !== undefined && Number(new URL(queen.url).port) !== options.port) {
     throw new RbeeError("QUEEN_ALREADY_RUNNING", {
       message: `Cannot start a queen on port ${options.port}: one is running at ${queen.url}`,
@@ -43,6 +37,29 @@ export async function up(keeper: Keeper, options: { port?: number }): Promise<nu
     await render.line(`  log: ${log}`);
   }
   return exitCodes.success;
+}
+
+/**
+ * Returns the queen that stays, started when there is none. One that ended commands have left ends by herself in a
+ * moment, and is waited for. Throws `QUEEN_ALREADY_RUNNING` while a command holds one for itself.
+ */
+async function queenThatStays(keeper: Keeper, port: number | undefined): Promise<Started> {
+  const end = performance.now() + limits.leftQueenMs;
+  for (let told = false;; told = true) {
+    const started = await findOrStartQueen(keeper, { mode: "persistent", port });
+    const { mode, url, pid, info } = started.queen;
+    if (mode === "persistent") return started;
+    // A command that has just started her shows itself while we wait.
+    if ((info?.attached ?? 0) > 0 || performance.now() > end) {
+      throw new RbeeError("QUEEN_ALREADY_RUNNING", {
+        message: `Cannot start a queen that stays: another command has one for itself at ${url}`,
+        details: { pid },
+        hint: "Try again when that command has ended",
+      });
+    }
+    if (!told) keeper.render.note("rbee-keeper", "⏳ Waiting for the last command's queen to end");
+    await sleep(limits.leftQueenLookMs, keeper.signal);
+  }
 }
 
 /** `queen.json` is there before everything is: the promise of `up` is that she answers. */
@@ -94,22 +111,13 @@ async function askToEnd(keeper: Keeper, running: Running): Promise<void> {
 }
 
 async function untilGone(keeper: Keeper, running: Running): Promise<void> {
-  const begun = performance.now();
-  let told = 0;
-  while (isAlive(running.pid)) {
-    const ms = performance.now() - begun;
-    if (ms > limits.everythingGoneMs) {
+  using _telling = tellWaitForEnd((human) => keeper.render.note("rbee-keeper", human));
+  for (const end = performance.now() + limits.everythingGoneMs; isAlive(running.pid);) {
+    if (performance.now() > end) {
       throw new RbeeError("TIMEOUT", {
         message: `Cannot end the queen: pid ${running.pid} is still there after ${limits.everythingGoneMs / 1_000} s`,
         hint: `End her by force: kill -9 ${running.pid} (her hive and its workers end with her)`,
       });
-    }
-    if (ms >= 1_000 + told * limits.progressLineMs) {
-      told++;
-      keeper.render.note(
-        "rbee-keeper",
-        `⏳ Waiting for running tasks and workers to end (${Math.round(ms / 1_000)} s)`,
-      );
     }
     await sleep(limits.queenPollMs, keeper.signal);
   }

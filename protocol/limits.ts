@@ -179,6 +179,9 @@ export const limits = Object.freeze({
   // keeper
   /** How often a keeper looks for the file of a queen that starts or ends. */
   queenPollMs: 10,
+  /** How long `rbee up` waits for a queen that no command holds any more, or not yet, and how often it looks. */
+  leftQueenMs: 15_000,
+  leftQueenLookMs: 50,
   /** How long the children of a queen that was killed may take to be gone, too. */
   leftoversMs: 500,
   /** A keeper whose queen was just ending looks for another one, this often at most. */
@@ -257,6 +260,7 @@ function checkRelations(): void {
     [limits.busyNarrationMs.reduce((a, b) => a + b) <= limits.waitForSlotMs, "the wait must cover its narration"],
     [limits.connectBackoffMs.length === limits.connectAttempts, "one back-off for each attempt"],
     [ports.workerStart > ports.queen && ports.workerEnd > ports.workerStart, "workers' ports lie above the queen's"],
+    [limits.leftQueenMs > limits.attachFirstMs, "a queen that nobody holds must end before her end is given up"],
     [limits.sshTestMs < limits.callTimeoutMs, "an SSH test must end before its caller gives up"],
     [limits.directTestMs < limits.callTimeoutMs, "a test of a hive must end before its caller gives up"],
     [limits.hiveSilentMs > 3 * limits.keepAliveCommentMs, "a hive must not seem silent between two comments"],

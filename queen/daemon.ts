@@ -148,7 +148,7 @@ function assemble(ground: Ground, token: { value: string; isConfigured: boolean 
   const effects: Effects = new Effects({ scheduler, tasks, hives, log, spawnMs });
   // Before the first task: a hive takes longer to start than a client to arrive.
   if (local.length > 0) hives.addLocal(localHive(ground, holder));
-  addRegistered(hives, ground);
+  for (const row of [...registry.beehives(), ...registry.directNodes()]) hives.add(row);
   // One that ends with a command starts the hives that this command needs; one that stays has the pool ready.
   const wanted = flags.idle ? [] : flags.ephemeral ? local : hives.names();
   for (const node of wanted) dispatch({ type: "hiveWanted", node });
@@ -187,16 +187,6 @@ function assemble(ground: Ground, token: { value: string; isConfigured: boolean 
 function holderOf({ home }: Ground, token: string): LeaseHolder {
   const hostname = Deno.hostname();
   return { id: homeId(`${hostname}:${home}:${token}`), hostname };
-}
-
-function addRegistered(hives: Roster, { registry, log }: Ground): void {
-  for (const row of [...registry.beehives(), ...registry.directNodes()]) {
-    try {
-      hives.add(row);
-    } catch (error) {
-      log.error("a registered node cannot be used", { node: row.node_name, error });
-    }
-  }
 }
 
 function localHive({ flags, paths, home, config, log }: Ground, holder: LeaseHolder): HiveAccess {

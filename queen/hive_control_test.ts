@@ -1,5 +1,6 @@
-import { deepStrictEqual, strictEqual } from "node:assert/strict";
-import { publishRunning } from "../runtime/running.ts";
+import { deepStrictEqual, rejects, strictEqual } from "node:assert/strict";
+import type { RbeeError } from "../protocol/error.ts";
+import { publishRunning, readRunning } from "../runtime/running.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { HiveAccess, OpenHive } from "./hive_access.ts";
 import { HiveControl } from "./hive_control.ts";
@@ -68,6 +69,25 @@ Deno.test(
     await using hive = new StandInHive();
     deepStrictEqual(await heard(hive.server.url, hive.token), ["HIVE_START_FAILED"]); // this test's own process
     strictEqual(hive.leases, 0);
+  },
+);
+
+Deno.test(
+  "what a killed hive said of itself is gone before the next one may be given its number",
+  relaxed,
+  async () => {
+    const dead = new Deno.Command("true").spawn();
+    await dead.status;
+    const home = await Deno.makeTempDir({ prefix: "rbee-hive-control-" });
+    const hiveFile = `${home}/hive.json`;
+    publishRunning(hiveFile, { pid: dead.pid, url: "http://127.0.0.1:1", version: VERSION, started_unix: 0 });
+    const access = new LocalHive({
+      ...{ hiveFile, certFile: "", token: "d".repeat(64), handOverToken: false, portFallback: true, log: noLog },
+      ...{ home: `${home}/missing`, holder: { id: "queen-1", hostname: "here" } }, // no process can be started in it
+    });
+    await rejects(access.open(), (error: RbeeError) => error.code === "HIVE_START_FAILED");
+    strictEqual(readRunning(hiveFile), undefined);
+    await Deno.remove(home, { recursive: true });
   },
 );
 

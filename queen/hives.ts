@@ -33,6 +33,8 @@ const lasting: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "INVALID_API_KEY",
   "TLS_NOT_TRUSTED",
   "NODE_NOT_INSTALLED",
+  "RBEE_HOME_TOO_LONG",
+  "CONFIG_INVALID",
 ]);
 
 const isLasting = (error: RbeeError) => lasting.has(error.code);

@@ -19,8 +19,8 @@ export interface InstallEndpointsOptions {
   readonly log: Log;
   /** Returns the shell of a node; `say` hears of the attempts to reach it. Throws why it can't be reached. */
   readonly shellOf: (row: Beehive, say: (human: string) => void) => Promise<RemoteShell>;
-  /** Stops the node's hive, if one runs that is ours: its programs are about to be replaced or removed. */
-  readonly beforeReplace: (node: string) => Promise<void>;
+  /** Stops the node's hive, if one runs that is ours: its programs are about to be replaced or removed. `say` hears of it. */
+  readonly beforeReplace: (node: string, say: (human: string) => void) => Promise<void>;
   /** Told of a node whose programs are new. */
   readonly onInstalled: (node: string) => void;
   /** `[remote] git_repo_dir`: where a node that builds has its checkout. */
@@ -69,7 +69,7 @@ async function siteOf(row: Beehive, steps: Steps, options: InstallEndpointsOptio
     node: row,
     steps,
     shell: await options.shellOf(row, (human) => steps.narrate("node-connect", human)),
-    beforeReplace: () => options.beforeReplace(row.node_name),
+    beforeReplace: () => options.beforeReplace(row.node_name, (human) => steps.narrate("hive-end", human)),
     gitRepoDir: options.gitRepoDir,
   };
 }

@@ -97,6 +97,17 @@ export class LocalHive implements HiveAccess {
     return running && isHive(running.pid) !== false ? running : undefined;
   }
 
+  /** What a killed hive said would be taken for the word of a child with the same number: in a container that happens. */
+  #removeStale(): void {
+    const { hiveFile } = this.#options;
+    if (!readRunning(hiveFile) || this.#running()) return;
+    try {
+      Deno.removeSync(hiveFile);
+    } catch {
+      // removed meanwhile
+    }
+  }
+
   /** See `HiveAccess`: its key is derived from the hive's token. */
   workerPeer(id: string, url: string): Promise<Peer> {
     const token = workerKey(this.#options.token, id);
@@ -154,6 +165,7 @@ export class LocalHive implements HiveAccess {
     if (handOverToken) env.RBEE_HIVE_TOKEN = token;
     if (configFile) env.RBEE_CONFIG = configFile;
     const args = [...command.args, "daemon", "--leased", "--detached", ...(portFallback ? ["--port-fallback"] : [])];
+    this.#removeStale();
     const child = this.#spawn({ exe: command.exe, args, cwd: home, env });
     this.#child = child;
     child.ended.then(() => {
@@ -202,7 +214,8 @@ export class LocalHive implements HiveAccess {
   /** See `HiveAccess`. */
   async untilGone(): Promise<void> {
     const pid = this.#pid;
-    const lives = () => pid !== undefined && isAlive(pid) && runsProgram(pid, "rbee-hive") !== false;
+    // `isAlive` needs a permission that a queen has not: it is for systems that do not say what a process is.
+    const lives = () => pid !== undefined && (runsProgram(pid, "rbee-hive") ?? isAlive(pid));
     for (const end = performance.now() + limits.termGraceMs; lives() && performance.now() < end;) {
       await sleep(limits.hivePollMs);
     }

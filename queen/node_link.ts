@@ -19,6 +19,8 @@ export interface LinkOptions {
   readonly folder: string;
   /** For one attempt. */
   readonly connectMs: number;
+  /** Throws why no machine can be reached from here. */
+  readonly check?: () => void;
   /** Opens a connection; `SshMaster.open` when absent. */
   readonly open?: (options: MasterOptions) => Promise<SshMaster>;
 }
@@ -56,7 +58,8 @@ export class NodeLink implements RemoteShell {
   }
 
   async #open(): Promise<SshMaster> {
-    const { node, target, folder, connectMs, open = SshMaster.open } = this.#options;
+    const { node, target, folder, connectMs, check, open = SshMaster.open } = this.#options;
+    check?.();
     for (let attempt = 1;; attempt++) {
       this.#closed.signal.throwIfAborted();
       const waitMs = limits.connectBackoffMs[attempt - 1];

@@ -40,7 +40,7 @@ export function registryEndpoints(registry: NodeRegistry, hives: NodesInUse): En
       return answer;
     }),
     endpoint(queenRoutes.updateBeehive, async ({ body, context }) => {
-      const answer = await update(registry, body, context.signal);
+      const answer = await update(registry, body, { hives, signal: context.signal });
       await renew(body.node_name);
       return answer;
     }),
@@ -50,7 +50,10 @@ export function registryEndpoints(registry: NodeRegistry, hives: NodesInUse): En
       await renew(body.node_name);
       return done(body.node_name, `Node '${body.node_name}' removed from the registry`);
     }),
-    endpoint(queenRoutes.testBeehive, ({ body, context }) => test(registry, body.node_name, context.signal)),
+    endpoint(queenRoutes.testBeehive, ({ body, context }) => {
+      hives.check(known(registry, body.node_name));
+      return test(registry, body.node_name, context.signal);
+    }),
   ];
 }
 
@@ -79,7 +82,11 @@ const loginFields = ["ssh_host", "ssh_port", "ssh_user", "ssh_key_path", "instal
 /** What only a node whose hive is called directly has. */
 const directOnly = ["address", "token_file", "ca_cert_file", "plaintext"] as const;
 
-async function update(registry: NodeRegistry, change: BeehiveChange, signal: AbortSignal) {
+async function update(
+  registry: NodeRegistry,
+  change: BeehiveChange,
+  { hives, signal }: { hives: NodesInUse; signal: AbortSignal },
+) {
   const name = change.node_name;
   const before = known(registry, name);
   if (before.transport === "direct") {
@@ -94,6 +101,7 @@ async function update(registry: NodeRegistry, change: BeehiveChange, signal: Abo
   // A machine that is off can still be given another port for its hive.
   if (!differs(row, before)) registry.update(row);
   else {
+    hives.check(row);
     const install_path = await reach(row, signal);
     const meanwhile = known(registry, name); // it may have been removed, or changed by somebody who was told so
     if (meanwhile.transport !== "ssh" || differs(meanwhile, before)) throw changedMeanwhile(name);

@@ -4,9 +4,10 @@
  * @module
  */
 import { RbeeError } from "../protocol/error.ts";
-import { limits } from "../protocol/limits.ts";
 import { type Beehive, type DirectNode, localNodeName, type RegisteredNode } from "../protocol/node.ts";
 import type { Log } from "../runtime/log.ts";
+import { checkSocketPath } from "../runtime/ssh_sockets.ts";
+import { tellWaitForEnd } from "../runtime/waiting.ts";
 import { DirectAccess } from "./direct_access.ts";
 import type { HiveAccess } from "./hive_access.ts";
 import { HiveControl } from "./hive_control.ts";
@@ -81,7 +82,7 @@ export class Roster {
     this.#entries.set(localNodeName, { control: this.#control(localNodeName, access) });
   }
 
-  /** Adds a registered machine. Throws `RBEE_HOME_TOO_LONG`. */
+  /** Adds a registered machine. One that cannot be reached from this home is known, and whoever wants to go there is told why. */
   add(row: RegisteredNode): void {
     const node = row.node_name;
     this.#entries.set(node, row.transport === "direct" ? this.#direct(row) : this.#overSsh(row));
@@ -95,9 +96,10 @@ export class Roster {
   #overSsh(row: Beehive): Entry {
     const { home, holder, log, connectMs } = this.#options;
     const node = row.node_name;
-    // Never the folder of a connection that is still being ended.
-    const folder = socketFolder(home, this.#made++);
-    const link = new NodeLink({ node, target: targetOf(row), folder, connectMs });
+    // Short, whatever the node's name is, and never the folder of a connection that is still being ended.
+    const folder = `${socketsOf(home)}/${this.#made++}`;
+    const check = () => checkSocketPath(home);
+    const link = new NodeLink({ node, target: targetOf(row), folder, connectMs, check });
     const access = new RemoteHive({ facts: this.factsOf(row), link, holder, log });
     return { row, link, control: this.#control(node, access) };
   }
@@ -136,10 +138,13 @@ export class Roster {
     return link;
   }
 
-  /** Ends the hive on a node when it is ours: one of an operator or of another queen is left as it is. */
-  async stopOurs(node: string): Promise<void> {
+  /** Ends the hive on a node when it is ours: one of an operator or of another queen is left as it is. `say` hears of it. */
+  async stopOurs(node: string, say: Say): Promise<void> {
     const control = this.get(node);
-    if (control?.isOurs) await control.stopHive();
+    if (!control?.isOurs) return;
+    using _telling = tellWaitForEnd(say, node);
+    await control.stopHive();
+    say(hasEnded(node));
   }
 
   /**
@@ -151,21 +156,31 @@ export class Roster {
       const known = this.#entries.get(node)?.row;
       const row = read();
       if (known && row && isSame(known, row)) return;
-      await this.#remove(node);
+      const ended = await this.#remove(node);
       const now = read(); // it may have been changed once more meanwhile
+      if (ended) this.#tell(node, now ? `${hasEnded(node)}; the next command starts it anew` : hasEnded(node));
       if (now) this.add(now);
     });
     this.#turns.set(node, mine.catch(() => {})); // told to whoever asked for it
     return mine;
   }
 
-  async #remove(node: string): Promise<void> {
+  /** Returns whether a hive has ended with it. */
+  async #remove(node: string): Promise<boolean> {
     const entry = this.#entries.get(node);
-    if (!entry?.row) return;
+    if (!entry?.row) return false;
     this.#entries.delete(node);
     const message = `Cannot go on: node '${node}' was changed or removed`;
     this.#options.onEvent({ type: "nodeRemoved", node, error: new RbeeError("NODE_UNREACHABLE", { message }) });
+    const { isOurs } = entry.control;
+    using _telling = isOurs ? tellWaitForEnd((human) => this.#tell(node, human), node) : undefined;
     await entry.control.end();
+    return isOurs;
+  }
+
+  #tell(node: string, human: string): void {
+    const narration = { actor: "queen-rbee", action: "hive-end", target: node, human };
+    this.#options.onEvent({ type: "hiveNarration", node, narration });
   }
 
   /** Ends every hive that is ours, all at once. `onGone` is told of each node whose hive has ended. Never rejects. */
@@ -183,15 +198,9 @@ export class Roster {
   }
 }
 
+const hasEnded = (node: string) => `🛑 Hive on ${node} has ended`;
+
 const socketsOf = (home: string) => `${home}/s`;
-
-/** A folder for one connection's sockets: short, whatever the node's name is. */
-function socketFolder(home: string, count: number): string {
-  checkSocketPath(home);
-  return `${socketsOf(home)}/${count}`;
-}
-
-const longestSocket = "/s/12345678/65535".length;
 
 /** What decides how a machine is reached and what runs there; the rest may change while it works. */
 const meansOfReach = [
@@ -202,24 +211,6 @@ const meansOfReach = [
 function isSame(a: RegisteredNode, b: RegisteredNode): boolean {
   const [left, right] = [a, b] as unknown as Record<string, unknown>[];
   return meansOfReach.every((field) => left[field] === right[field]);
-}
-
-/** Throws `RBEE_HOME_TOO_LONG` when the sockets of SSH connections do not fit below this folder, or cannot be named there. */
-export function checkSocketPath(home: string): void {
-  const bytes = new TextEncoder().encode(home).length + longestSocket;
-  if (bytes > limits.sshSocketBytesMax) {
-    throw new RbeeError("RBEE_HOME_TOO_LONG", {
-      message: `Cannot reach other machines from ${home}: its path is too long for the sockets of SSH`,
-      details: { path: home, bytes, bytes_max: limits.sshSocketBytesMax },
-      hint: `Set RBEE_HOME to a path of at most ${limits.sshSocketBytesMax - longestSocket} bytes`,
-    });
-  }
-  if (home.includes(":")) {
-    throw new RbeeError("CONFIG_INVALID", {
-      message: `Cannot reach other machines from ${home}: SSH cannot name a socket below a path with a colon`,
-      hint: "Set RBEE_HOME to a path without one",
-    });
-  }
 }
 
 /** Returns whom `ssh` is to reach for a machine. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { RbeeError } from "../protocol/error.ts";
+import type { RbeeError } from "../protocol/error.ts";
 import type { Beehive, DirectNode } from "../protocol/node.ts";
-import { checkSocketPath, Roster, targetOf } from "./roster.ts";
+import { Roster, targetOf } from "./roster.ts";
 import type { SchedulerEvent } from "./scheduler_messages.ts";
 import { noLog } from "./testdata/stand_in.ts";
 
@@ -104,30 +104,25 @@ Deno.test("sockets of a queen who was killed are gone when the next one begins",
     assert.throws(() => Deno.statSync(`${home}/s`), Deno.errors.NotFound);
   }));
 
-Deno.test("a home whose sockets would not fit or could not be named is refused, and the error says what would do", () => {
-  checkSocketPath("/home/me/.rbee");
-  checkSocketPath("/" + "x".repeat(52));
-  assert.throws(() => checkSocketPath("/" + "x".repeat(53)), (error: RbeeError) => {
-    assert.equal(error.code, "RBEE_HOME_TOO_LONG");
-    assert.match(error.hint, /at most 53 bytes/);
-    return true;
-  });
-  assert.throws(() => checkSocketPath("/" + "é".repeat(30)), (error: RbeeError) => error.code === "RBEE_HOME_TOO_LONG");
-  assert.throws(() => checkSocketPath("/a:b"), (error: RbeeError) => error.code === "CONFIG_INVALID");
-});
-
 Deno.test("a key that nobody named is left to ssh", () => {
   assert.deepEqual(targetOf(beehive), { host: "box.home.arpa", user: "me", port: 22 });
   assert.equal(targetOf({ ...beehive, ssh_key_path: "/k" }).keyPath, "/k");
 });
 
-Deno.test("a machine that cannot be reached from this home is not added, one that is called directly is", () =>
-  inHome((home) => {
-    const long = `${home}/${"x".repeat(60)}`;
-    const { roster } = rosterIn(long);
-    assert.throws(() => roster.check({}), (error: RbeeError) => error.code === "RBEE_HOME_TOO_LONG");
-    assert.throws(() => roster.add(beehive), (error: unknown) => error instanceof RbeeError);
+Deno.test("a machine that cannot be reached from this home is known, and whoever wants to go there is told why", () =>
+  inHome(async (home) => {
+    const { roster, events } = rosterIn(`${home}/${"x".repeat(60)}`);
+    const tooLong = (error: RbeeError) => error.code === "RBEE_HOME_TOO_LONG";
+    assert.throws(() => roster.check({}), tooLong);
     roster.check({ transport: "direct" });
+    roster.add(beehive);
     roster.add(direct);
-    assert.deepEqual(roster.names(), ["fast"]);
+    assert.deepEqual(roster.names(), ["box", "fast"]);
+    const said: string[] = [];
+    await assert.rejects(roster.shell("box", (line) => said.push(line)), tooLong);
+    await roster.get("box")?.ensure();
+    const failed = events.find((event) => event.type === "hiveFailed");
+    assert.equal(failed?.error.code, "RBEE_HOME_TOO_LONG");
+    assert.deepEqual(said, [], "no attempt is told");
+    await roster.endAll();
   }));

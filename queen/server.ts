@@ -63,7 +63,7 @@ function installing(parts: QueenParts): Endpoint[] {
     log,
     gitRepoDir,
     shellOf: (row, say) => hives.shell(row.node_name, say),
-    beforeReplace: (node) => hives.stopOurs(node),
+    beforeReplace: (node, say) => hives.stopOurs(node, say),
     onInstalled: (node) => mode === "persistent" && effects.dispatch({ type: "hiveWanted", node }),
   });
 }

@@ -100,6 +100,26 @@ Feature: The registry of machines that are reached by SSH
     Then it succeeds
     And stdout is the list of "blep" and "workstation"
 
+  @S04 @sshd
+  Scenario Outline: From an RBEE_HOME whose path is too long for the sockets of SSH, '<command>' says so
+    Given a machine "workstation.home.arpa" that this person can log in to
+    And "workstation.home.arpa" is registered as "workstation"
+    And RBEE_HOME is a copy of it at a path of 80 bytes
+    When a person runs '<command>'
+    Then it fails with exit code 1
+    And the error names the code "RBEE_HOME_TOO_LONG"
+    And stderr holds "Set RBEE_HOME to a path of at most 53 bytes"
+    And "workstation.home.arpa" let this person in once
+
+    Examples:
+      | command                                                                      |
+      | infer --node workstation --prompt "test"                                     |
+      | setup install --node workstation --ship                                      |
+      | setup test-node --name workstation                                           |
+      | setup update-node --name workstation --install-path ~/elsewhere              |
+      | setup add-node --name second --ssh-host workstation.home.arpa --ssh-user $ME |
+      | logs --node workstation                                                      |
+
   @S05 @sshd
   Scenario: A machine is forgotten
     Given a machine "workstation.home.arpa" that this person can log in to

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "../../../runtime/path.ts";
 import { eventually } from "../../support/eventually.ts";
 import { LoopbackNode } from "../../support/loopback_node.ts";
-import { programOf } from "../../support/processes.ts";
+import { programOf, send } from "../../support/processes.ts";
 import { Program } from "../../support/program.ts";
 import { executables } from "../../support/world.ts";
 import { sshHome } from "./nodes.ts";
@@ -63,6 +63,11 @@ suite.step("a worker on {string} that has loaded {string}", async function (host
   await this.start(`workers start --node ${host} --model ${model}`);
   const { code, stderr } = await this.ends();
   assert.equal(code, 0, stderr);
+});
+
+suite.step("the worker on {string} takes no requests any more", function (host: string) {
+  const [{ pid }] = nodeOf(this, host).processes("llm-worker-rbee");
+  assert.ok(send(pid, "SIGSTOP"));
 });
 
 suite.step("the sshd of {string} is killed with every login", async function (host: string) {

@@ -85,6 +85,16 @@ suite.step("{string} is registered as {string}", async function (host: string, n
   assert.equal(code, 0, stderr);
 });
 
+suite.step("RBEE_HOME is a copy of it at a path of {int} bytes", function (bytes: number) {
+  const { root, home } = this.world;
+  const long = join(root, "x".repeat(bytes - root.length - 1));
+  Deno.mkdirSync(long, { mode: 0o700 });
+  for (const { name, isFile } of Deno.readDirSync(home)) {
+    if (isFile) Deno.copyFileSync(join(home, name), join(long, name));
+  }
+  this.env.RBEE_HOME = long;
+});
+
 suite.step("ssh logged in to {string} once, with that key, and ran the connection test", function (host: string) {
   const { calls, folder } = sshHome(this);
   assert.equal(calls.length, 1, calls.join("\n"));
