@@ -10,7 +10,9 @@ import { type HiveChange, queenRoutes } from "../protocol/queen_routes.ts";
 import { doneText, encodeJsonEvent } from "../protocol/sse.ts";
 import { within } from "../runtime/process.ts";
 import { type Context, type Endpoint, endpoint } from "../runtime/serve.ts";
+import { tellWaitForEnd } from "../runtime/waiting.ts";
 import type { Effects } from "./effects.ts";
+import type { StopResult } from "./hive_access.ts";
 import type { HiveControl } from "./hive_control.ts";
 import type { HiveNews } from "./hive_news.ts";
 import { openNodeLog } from "./node_log.ts";
@@ -37,13 +39,13 @@ export function hiveEndpoints(parts: HiveEndpointParts): Endpoint[] {
     }),
     endpoint(queenRoutes.stopHive, ({ body: { node }, context }) => {
       const control = controlOf(node, parts);
-      return changing(node, context, parts, async () => ({ node, result: await control.stopHive() }));
+      return changing(node, context, parts, async () => ({ node, result: await stop(node, control, parts) }));
     }),
     endpoint(queenRoutes.restartHive, ({ body: { node }, context }) => {
       const control = controlOf(node, parts);
       parts.refuseIfEphemeral(`keep a hive on ${node}`);
       return changing(node, context, parts, async () => {
-        const before = await control.stopHive();
+        const before = await stop(node, control, parts);
         const now = await start(node, control, parts);
         return before === "none" ? now : { ...now, result: "restarted" };
       });
@@ -96,6 +98,13 @@ async function orEnd<T>(change: Promise<T>, stopping: AbortSignal): Promise<T> {
   } finally {
     stopping.removeEventListener("abort", stop);
   }
+}
+
+/** Ends a hive; whoever watches is told when that takes a while. */
+async function stop(node: string, control: HiveControl, { news }: HiveEndpointParts): Promise<StopResult> {
+  const tell = (human: string) => news.tell(node, { actor: "queen-rbee", action: "hive-end", target: node, human });
+  using _telling = tellWaitForEnd(tell, node);
+  return await control.stopHive();
 }
 
 /** Asks the scheduler for a hive and waits for what comes of it. */
