@@ -246,8 +246,15 @@ async function git(folder: string, env: Record<string, string>, ...args: string[
   return new TextDecoder().decode(stdout).trim();
 }
 
-Deno.test("a file that is sent waits for its reader, and is closed when that one leaves", async () => {
+/** A file that goes when the test ends, however that is. */
+async function temporaryFile(): Promise<{ path: string } & AsyncDisposable> {
   const path = await Deno.makeTempFile();
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path) };
+}
+
+Deno.test("a file that is sent waits for its reader, and is closed when that one leaves", async () => {
+  await using file = await temporaryFile();
+  const { path } = file;
   await Deno.writeFile(path, new Uint8Array(64 * 1024 * 1024));
   for (const isPacked of [true, false]) {
     let read = 0;
@@ -260,11 +267,11 @@ Deno.test("a file that is sent waits for its reader, and is closed when that one
     assert.ok(read < (isPacked ? 64 : 1) * 1024 * 1024, `${read} bytes were read ahead`);
     await reader.cancel(); // a file that stays open fails the test
   }
-  await Deno.remove(path);
 });
 
 Deno.test("a file goes out packed over a slow link, and comes out as it was over any", async () => {
-  const path = await Deno.makeTempFile();
+  await using file = await temporaryFile();
+  const { path } = file;
   const size = 48 * 1024 * 1024;
   const words = new TextEncoder().encode("what is written here again and again packs well\n");
   await Deno.writeFile(path, Uint8Array.from({ length: size }, (_byte, at) => words[at % words.length]));
@@ -283,5 +290,4 @@ Deno.test("a file goes out packed over a slow link, and comes out as it was over
     assert.equal(sha256(stdout), sha256(await Deno.readFile(path)));
     assert.ok(bytesPerMs === Infinity || bytes < size / 2, `${bytes} bytes over a slow link`);
   }
-  await Deno.remove(path);
 });

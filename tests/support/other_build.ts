@@ -4,18 +4,15 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import { fromFileUrl, join } from "../../runtime/path.ts";
-import { temporaryFolder } from "./temporary.ts";
 
 const checkout = fromFileUrl(new URL("../../", import.meta.url));
 const compileMs = 80_000;
 
 /** Returns the folder of the executables of that version, up to date. Throws with the compiler's words. */
 export async function otherBuild(version: string): Promise<string> {
-  // Of this checkout alone: another one's executables may be of other sources, or replaced at any moment.
-  const name = createHash("sha256").update(checkout).digest("hex").slice(0, 8);
-  const out = join(temporaryFolder(), `rbee-test-build-${version}-${name}`);
+  // Beside this checkout's own: another one's executables may be of other sources, or replaced at any moment.
+  const out = join(checkout, "dist", `other-${version}`);
   const args = ["run", "-A", "--no-check", "--quiet", "build/compile.ts", "--version", version, "--out", out];
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args,
