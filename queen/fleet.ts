@@ -149,6 +149,7 @@ export class Fleet {
 
   /** A hive's whole picture. */
   onHiveStatus(node: string, status: HiveStatus): void {
+    if (!this.#hives.isKnown(node)) return; // it was removed, and its hive is still ending
     this.#hives.connected(node, status.machine);
     const changes = this.workers.applyStatus(node, status.workers);
     this.#sendSpawns(node);

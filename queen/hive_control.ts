@@ -58,6 +58,8 @@ export class HiveControl {
   #turn: Promise<unknown> = Promise.resolve();
   /** Counts the stops: whoever wanted the hive before one of them does not start it again after it. */
   #stops = 0;
+  /** Somebody who wanted the hive hears of the stop that came after. */
+  #isOverruled = false;
   /** Opened when we were ending already: nobody follows it, and it has to end as well. */
   #late?: OpenHive;
 
@@ -84,8 +86,8 @@ export class HiveControl {
   }
 
   /** Returns a worker of this hive as a peer. Throws `CONNECTION_LOST`. */
-  workerPeer(id: string, url: string): Promise<Peer> {
-    return this.#options.access.workerPeer(id, url);
+  async workerPeer(id: string, url: string): Promise<Peer> {
+    return await this.#options.access.workerPeer(id, url);
   }
 
   /** Returns why the way to this node is gone, shortly after something there broke; undefined while it stands. */
@@ -96,7 +98,10 @@ export class HiveControl {
   /** Connects to the running hive, or starts one. Tells the scheduler how that went; never rejects. */
   ensure(): Promise<void> {
     const stops = this.#stops;
-    return this.#inTurn(() => stops === this.#stops ? this.#ensure() : Promise.resolve());
+    return this.#inTurn(async () => {
+      if (stops === this.#stops) await this.#ensure();
+      else this.#isOverruled = true;
+    });
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
@@ -203,6 +208,7 @@ export class HiveControl {
     this.#stops++;
     return this.#inTurn(async () => {
       const { node, onEvent, log } = this.#options;
+      const had = this.#connection;
       this.#isStopping = true;
       try {
         const how = await this.#stop();
@@ -215,8 +221,15 @@ export class HiveControl {
         log.info("hive stopped", { node, how });
         onEvent({ type: "hiveReleased", node, error });
         return how;
+      } catch (thrown) {
+        // The way broke meanwhile, of which nobody was told; or nobody else answers those who wanted it before.
+        const error = toRbeeError(thrown);
+        if (had && !this.#connection) onEvent({ type: "hiveLost", node, error, unreachable: true });
+        else if (this.#isOverruled) onEvent({ type: "hiveFailed", node, error });
+        throw error;
       } finally {
         this.#isStopping = false;
+        this.#isOverruled = false;
       }
     });
   }
@@ -239,8 +252,8 @@ export class HiveControl {
     this.#isEnding = true;
     const { access } = this.#options;
     access.giveUp();
-    // A hive that is just being started would be left behind.
-    await within(this.#turn, limits.hiveStartMs + limits.sshLoginMs);
+    // A hive that is just being started would be left behind, until its lease is over.
+    await within(this.#turn, limits.termGraceMs);
     const connection = this.#connection;
     const hive = connection?.hive ?? this.#late;
     const isOurs = hive?.isOurs ?? false;

@@ -1,5 +1,5 @@
 import { deepStrictEqual, rejects, strictEqual } from "node:assert/strict";
-import type { RbeeError } from "../protocol/error.ts";
+import { RbeeError } from "../protocol/error.ts";
 import { publishRunning, readRunning } from "../runtime/running.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { HiveAccess, OpenHive } from "./hive_access.ts";
@@ -97,7 +97,7 @@ Deno.test("a hive of another home is none of ours, also when its version differs
 });
 
 /** A control whose hive comes when the test says so; `log` holds what its access was asked for. */
-function slow() {
+function slow(more: Partial<HiveAccess> = {}) {
   const log: string[] = [];
   const events: SchedulerEvent[] = [];
   const opening = Promise.withResolvers<OpenHive>();
@@ -110,6 +110,7 @@ function slow() {
     forgetWorker() {},
     whyGone: () => Promise.resolve(undefined),
     end: ({ isOurs, asked }) => (log.push(`end ours=${isOurs} asked=${asked}`), Promise.resolve()),
+    ...more,
   };
   const holder = { id: "queen-1", hostname: "here" };
   const onEvent = (event: SchedulerEvent) => void events.push(event);
@@ -141,5 +142,43 @@ Deno.test("a hive that was wanted before it was stopped is not started after it"
   await Promise.all([first, second, stopping]);
   deepStrictEqual(log, ["open", "stop"]);
   strictEqual(events.at(-1)?.type, "hiveReleased");
+  await control.end();
+});
+
+Deno.test(
+  "a stop that fails because the way breaks meanwhile is heard as a loss: the hive is looked for again",
+  relaxed,
+  async () => {
+    await using hive = new StandInHive();
+    const { log, events, opening, control } = slow({
+      stop: () => {
+        gone.resolve(new RbeeError("CONNECTION_LOST")); // and with it the way to end it
+        return new Promise((_, reject) => setTimeout(() => reject(new RbeeError("CONNECTION_LOST")), 50));
+      },
+    });
+    const gone = Promise.withResolvers<RbeeError>();
+    opening.resolve({
+      peer: { program: "rbee-hive", base: hive.server.url, token: hive.token, caller: "queen-rbee" },
+      ...{ isOurs: true, isRemote: true, wasRunning: false, gone: gone.promise },
+    });
+    await control.ensure();
+    hive.refusesToEnd = true;
+    await rejects(control.stopHive(), { code: "CONNECTION_LOST" });
+    strictEqual(events.at(-1)?.type, "hiveLost");
+    strictEqual(log[0], "open");
+    await control.end();
+  },
+);
+
+Deno.test("whoever wanted a hive hears of a stop that came after and failed", relaxed, async () => {
+  const { events, opening, control } = slow({ stop: () => Promise.reject(new RbeeError("CONNECTION_TIMEOUT")) });
+  const first = control.ensure();
+  const second = control.ensure();
+  await Promise.resolve(); // it is being opened
+  const stopping = control.stopHive();
+  opening.reject(new Error("it does not start"));
+  await rejects(stopping, { code: "CONNECTION_TIMEOUT" });
+  await Promise.all([first, second]);
+  deepStrictEqual(events.map((event) => event.type), ["hiveFailed", "hiveFailed"]);
   await control.end();
 });

@@ -68,6 +68,11 @@ export class Hives {
     return [...this.#hives.values()];
   }
 
+  /** Whether there is such a node. */
+  isKnown(node: string): boolean {
+    return this.#hives.has(node);
+  }
+
   /** Whether this node's hive answers. */
   isUp(node: string): boolean {
     return this.#hives.get(node)?.hive === "up";

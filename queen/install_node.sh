@@ -417,7 +417,7 @@ end_with_reader() {
   me=$(exec sh -c 'echo "$PPID"')
   if [ "$(born $$)" = "$my_birth" ]; then end_below "$me"; fi
   # What has left its parent is in the group still, if that is this script's alone: sshd gives each command one.
-  kill -9 -$$ || kill -9 $$
+  kill -9 -$$ || { [ "$(born $$)" != "$my_birth" ] || kill -9 $$; }
 }
 
 # Ends all that this script has started but process $1, and removes what those and the script leave.

@@ -159,6 +159,7 @@ export class LocalHive implements HiveAccess {
     const former = this.#child;
     // Ours, and it does not answer: it is ending, or stuck. Two would fight for the port.
     if (former && !await within(former.ended, limits.lostWorkerGraceMs)) await former.kill();
+    if (this.#isEnding) throw new RbeeError("SHUTTING_DOWN");
     const { home, token, handOverToken, configFile, portFallback, log } = this.#options;
     const command = programCommand("rbee-hive");
     const env: Record<string, string> = { PATH: command.path };

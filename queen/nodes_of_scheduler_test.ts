@@ -1,8 +1,14 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
+import type { WorkerRecord } from "../protocol/worker.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { Effect, SchedulerEvent } from "./scheduler_messages.ts";
+
+const machine = {
+  ...{ hostname: "box", platform: "linux-x64", cpu_cores: 2, memory_total_bytes: 1, memory_available_bytes: 1 },
+  gpus: [],
+};
 
 /** A scheduler whose machines come and go, with a clock that stands. */
 class Bench {
@@ -46,6 +52,18 @@ Deno.test("a machine that is removed takes its waiting task along, with the reas
   deepStrictEqual(ended(effects), ["NODE_UNREACHABLE"]);
   deepStrictEqual(bench.scheduler.counts(), { waiting: 0, running: 0, slotsHeld: 0, spawns: 0, timers: 0 });
   deepStrictEqual(bench.scheduler.nodes().map((n) => n.name), ["local"]);
+});
+
+Deno.test("what the hive of a removed machine still says while it ends brings none of its workers back", () => {
+  const bench = new Bench();
+  bench.tell({ type: "nodeAdded", node: "box" });
+  bench.tell({ type: "nodeRemoved", node: "box", error: new RbeeError("NODE_UNREACHABLE") });
+  const worker: WorkerRecord = {
+    ...{ id: "w", url: "http://127.0.0.1:8081", port: 8081, model_ref: "builtin:tiny", backend: "cpu", device: 0 },
+    ...{ state: "idle", slots_total: 1, slots_available: 1, last_activity_unix: 0, failed_health_checks: 0, pid: 1 },
+  };
+  bench.tell({ type: "hiveStatus", node: "box", status: { version: "0.1.0", machine, workers: [worker] } });
+  deepStrictEqual(bench.scheduler.workers(), []);
 });
 
 Deno.test("a task that names a machine which cannot be reached fails with the reason", () => {

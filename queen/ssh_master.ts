@@ -122,12 +122,11 @@ export class SshMaster implements RemoteShell, StreamingShell {
 
   /** Returns the forward to a port of the node's loopback, made when it is first wanted. Throws `CONNECTION_LOST`. */
   forward(port: number): Promise<Forward> {
-    let forward = this.#forwards.get(port);
-    if (!forward) {
-      forward = this.#makeForward(port);
-      this.#forwards.set(port, forward);
-      forward.catch(() => this.#forwards.delete(port));
-    }
+    const there = this.#forwards.get(port);
+    if (there) return there;
+    const forward = this.#makeForward(port);
+    this.#forwards.set(port, forward);
+    forward.catch(() => this.#forwards.get(port) === forward && this.#forwards.delete(port));
     return forward;
   }
 

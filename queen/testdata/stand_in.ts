@@ -68,6 +68,7 @@ export class StandInHive implements AsyncDisposable {
   log: (out: StreamWriter) => Promise<void> = () => Promise.resolve();
   leases = 0;
   busy = 0;
+  refusesToEnd = false;
   readonly #options: StandInOptions;
   #ending?: Promise<void>;
   readonly #readers = new Set<StreamWriter>();
@@ -105,6 +106,7 @@ export class StandInHive implements AsyncDisposable {
         return { lease_ms: 15_000, leased: true };
       }),
       endpoint(hiveRoutes.shutdown, () => {
+        if (this.refusesToEnd) throw new RbeeError("TIMEOUT");
         setTimeout(() => void this.end(), 0); // the answer first
         return { status: "shutting_down" as const };
       }),
