@@ -5,6 +5,7 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { loadConfig } from "../runtime/config.ts";
+import { exists } from "../runtime/files.ts";
 import { paths as userPaths } from "../runtime/paths.ts";
 import { parseCertificate, readCertificate } from "../runtime/trust.ts";
 import { writeOut } from "./output.ts";
@@ -41,12 +42,3 @@ const text = (facts: { file: string; sha256: string; names: string; valid_until:
     `Valid until: ${facts.valid_until}`,
     "",
   ].join("\n");
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}

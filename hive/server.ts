@@ -7,6 +7,7 @@ import { RbeeError } from "../protocol/error.ts";
 import { backendsOf, type Machine } from "../protocol/node.ts";
 import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { workerId } from "../protocol/worker.ts";
+import { isFile } from "../runtime/files.ts";
 import { type Endpoint, endpoint } from "../runtime/serve.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { Events } from "./events.ts";
@@ -130,12 +131,4 @@ function logPath(logs: string, worker: string | undefined): string {
   const path = `${logs}/${worker}.log`;
   if (!workerId.safeParse(worker).success || !isFile(path)) throw notFound(worker);
   return path;
-}
-
-function isFile(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
 }

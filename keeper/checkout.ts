@@ -4,6 +4,7 @@
  * @module
  */
 import { RbeeError } from "../protocol/error.ts";
+import { isFile } from "../runtime/files.ts";
 import { executableFolder } from "../runtime/executables.ts";
 import { dirname, fromFileUrl, join } from "../runtime/path.ts";
 import { runOnce, startChild } from "../runtime/process.ts";
@@ -20,14 +21,6 @@ export function findCheckout(): string | undefined {
   const checkout = dirname(dirname(folder));
   if (folder !== join(checkout, "dist", PLATFORM)) return undefined;
   return ["deno.json", "build/compile.ts"].every((path) => isFile(join(checkout, path))) ? checkout : undefined;
-}
-
-function isFile(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
 }
 
 /**

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isFile } from "../runtime/files.ts";
 import { environment } from "../runtime/environment.ts";
 import { dirname, join } from "../runtime/path.ts";
 import type { Completion } from "./install_completions.ts";
@@ -114,14 +115,6 @@ function pathLine(bin: string): string {
   if (shell === "fish") return `fish_add_path ${shellWord(bin)}`;
   const file = shell === "zsh" ? "~/.zshrc" : shell === "bash" ? "~/.bashrc" : "~/.profile";
   return `echo ${shellWord(`export PATH=${shellWord(bin)}:"$PATH"`)} >> ${file} && . ${file}`;
-}
-
-function isFile(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
 }
 
 function real(path: string): string {

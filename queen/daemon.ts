@@ -23,7 +23,7 @@ import type { DaemonFlags } from "./command_line.ts";
 import { Effects } from "./effects.ts";
 import { checkHiveRunnable } from "./hive_program.ts";
 import type { HiveAccess } from "./hive_access.ts";
-import { HiveNews } from "./hive_news.ts";
+import { endNarration, HiveNews } from "./hive_news.ts";
 import type { LeaseHolder } from "./hive_probe.ts";
 import { LocalHive } from "./local_hive.ts";
 import { type NodeRegistry, openRegistry } from "./nodes.ts";
@@ -218,8 +218,7 @@ async function takeApart({ parts, server, notes }: Queen, log: Log, reason: unkn
   effects.dispatch({ type: "endAll", error });
   const told = (node: string, { gone, all }: { gone: number; all: number }) => {
     log.info(`hive ended ${gone}/${all}`, { node });
-    const human = `🛑 Hive on ${node} has ended (${gone}/${all})`;
-    news.tell(node, { actor: "queen-rbee", action: "hive-end", target: node, human });
+    news.tell(node, endNarration(node, `🛑 Hive on ${node} has ended (${gone}/${all})`));
   };
   const hivesGone = hives.endAll(told).then(() => news.close());
   await Promise.all([hivesGone, server.stop(limits.queenLastWordsMs, hivesGone)]);

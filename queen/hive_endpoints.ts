@@ -14,7 +14,7 @@ import { tellWaitForEnd } from "../runtime/waiting.ts";
 import type { Effects } from "./effects.ts";
 import type { StopResult } from "./hive_access.ts";
 import type { HiveControl } from "./hive_control.ts";
-import type { HiveNews } from "./hive_news.ts";
+import { endNarration, type HiveNews } from "./hive_news.ts";
 import { openNodeLog } from "./node_log.ts";
 import type { Roster } from "./roster.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -102,8 +102,7 @@ async function orEnd<T>(change: Promise<T>, stopping: AbortSignal): Promise<T> {
 
 /** Ends a hive; whoever watches is told when that takes a while. */
 async function stop(node: string, control: HiveControl, { news }: HiveEndpointParts): Promise<StopResult> {
-  const tell = (human: string) => news.tell(node, { actor: "queen-rbee", action: "hive-end", target: node, human });
-  using _telling = tellWaitForEnd(tell, node);
+  using _telling = tellWaitForEnd((human) => news.tell(node, endNarration(node, human)), node);
   return await control.stopHive();
 }
 

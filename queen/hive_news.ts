@@ -22,6 +22,11 @@ function isEnd(event: SchedulerEvent): event is End {
   return ["hiveFailed", "hiveLost", "hiveReleased", "nodeRemoved"].includes(event.type);
 }
 
+/** Returns what is told of the end of a node's hive. */
+export function endNarration(node: string, human: string): Narration {
+  return { actor: "queen-rbee", action: "hive-end", target: node, human };
+}
+
 /** Takes a piece of news. */
 export type NewsListener = (news: News) => void;
 

@@ -11,6 +11,7 @@ import { tellWaitForEnd } from "../runtime/waiting.ts";
 import { DirectAccess } from "./direct_access.ts";
 import type { HiveAccess } from "./hive_access.ts";
 import { HiveControl } from "./hive_control.ts";
+import { endNarration } from "./hive_news.ts";
 import type { LeaseHolder } from "./hive_probe.ts";
 import { NodeLink, type Say } from "./node_link.ts";
 import { RemoteHive } from "./remote_hive.ts";
@@ -179,8 +180,7 @@ export class Roster {
   }
 
   #tell(node: string, human: string): void {
-    const narration = { actor: "queen-rbee", action: "hive-end", target: node, human };
-    this.#options.onEvent({ type: "hiveNarration", node, narration });
+    this.#options.onEvent({ type: "hiveNarration", node, narration: endNarration(node, human) });
   }
 
   /** Ends every hive that is ours, all at once. `onGone` is told of each node whose hive has ended. Never rejects. */

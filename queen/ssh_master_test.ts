@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { RbeeError } from "../protocol/error.ts";
+import { exists } from "../runtime/files.ts";
 import { canRunSshd, me, startSshd } from "../tests/support/sshd.ts";
 import { claimPorts } from "../tests/support/ports.ts";
 import { newTemporaryFolder, removeFolder } from "../tests/support/temporary.ts";
@@ -123,12 +124,3 @@ Deno.test({
       await eventually(() => !exists(options.folder), { withinMs: 1_000, what: "no socket is left" });
     }),
 });
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}

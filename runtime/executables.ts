@@ -4,6 +4,7 @@
  * @module
  */
 import { dirname, fromFileUrl, join } from "./path.ts";
+import { isFile } from "./files.ts";
 import { environment } from "./environment.ts";
 import { IS_COMPILED } from "./version.ts";
 
@@ -56,9 +57,5 @@ export function programCommand(program: ProgramName, executable: string = progra
 
 /** Whether the file that `programCommand` names is there. */
 export function isInstalled(command: ProgramCommand): boolean {
-  try {
-    return Deno.statSync(command.exe).isFile;
-  } catch {
-    return false;
-  }
+  return isFile(command.exe);
 }

@@ -3,7 +3,7 @@ import { fromRoot } from "../../build/files.ts";
 import { NodeFolder } from "../../queen/testdata/node_folder.ts";
 import { environment } from "../../runtime/environment.ts";
 import { join } from "../../runtime/path.ts";
-import { canRunSshd, me, SshHome, startSshd } from "../support/sshd.ts";
+import { canRunSshd, me, SshHome } from "../support/sshd.ts";
 import { World } from "../support/world.ts";
 
 const lines = Deno.readTextFileSync(fromRoot("README.md")).split("\n").filter((line) => line.startsWith("ssh me@box "));
@@ -15,11 +15,7 @@ Deno.test({
     await using world = new World();
     using node = new NodeFolder("rbee");
     const home = new SshHome(world);
-    const port = world.ports.hive + 1;
-    const folder = join(world.root, "sshd");
-    await using sshd = await startSshd({ folder, port, authorizedKeys: join(home.folder, "id_ed25519.pub") });
-    home.addHost("box", port);
-    home.trust(port, sshd.hostKey);
+    await using _sshd = await home.startHost(world, "box");
     Deno.renameSync(node.build("0.1.0"), join(node.home, "rbee-files"));
     const type = async (line: string) => {
       // The login's home is the tester's own: what the README keeps there lies elsewhere here.

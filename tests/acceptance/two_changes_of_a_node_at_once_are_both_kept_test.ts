@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "../../runtime/path.ts";
 import { eventually } from "../support/eventually.ts";
 import { inWorld } from "../support/flows.ts";
-import { canRunSshd, me, SshHome, startSshd } from "../support/sshd.ts";
+import { canRunSshd, me, SshHome } from "../support/sshd.ts";
 import { executables, World } from "../support/world.ts";
 
 const host = "workstation.home.arpa";
@@ -13,13 +13,7 @@ const slowly = `ForceCommand sleep 2; exec sh -c "$SSH_ORIGINAL_COMMAND"`;
 function withSlowNode(test: (world: World, ssh: SshHome) => Promise<void>): Promise<void> {
   return inWorld(async (world) => {
     const ssh = new SshHome(world);
-    const port = world.ports.hive + 1;
-    await using sshd = await startSshd({
-      ...{ folder: join(world.root, "sshd"), port, config: [slowly] },
-      authorizedKeys: join(ssh.folder, "id_ed25519.pub"),
-    });
-    ssh.addHost(host, port);
-    ssh.trust(port, sshd.hostKey);
+    await using _sshd = await ssh.startHost(world, host, [slowly]);
     world.configure({ queen: { use_local: false } });
     await world.startQueen({ PATH: `${ssh.bin}:${executables}:/usr/bin:/bin` });
     const ssh_key_path = join(ssh.folder, "id_ed25519");

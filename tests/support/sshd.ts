@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { exists } from "../../runtime/files.ts";
 import { join } from "../../runtime/path.ts";
 import { eventually } from "./eventually.ts";
 import { isListening } from "./ports.ts";
@@ -28,15 +29,6 @@ function isFile(path: string): boolean {
 /** Returns the name of the user who runs the tests: the only one whom an sshd without root lets in. */
 export function me(): string {
   return output("id", ["-un"]).trim();
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function output(exe: string, args: string[], env: Record<string, string> = {}): string {
@@ -122,6 +114,16 @@ export class SshHome {
     } catch {
       return [];
     }
+  }
+
+  /** Starts a host's sshd in a world: it takes this person's key, who knows the host and trusts it. */
+  async startHost(world: World, host: string, config?: string[]): Promise<Sshd> {
+    const port = world.ports.hive + 1;
+    const authorizedKeys = join(this.folder, "id_ed25519.pub");
+    const sshd = await startSshd({ folder: join(world.root, "sshd"), port, config, authorizedKeys });
+    this.addHost(host, port);
+    this.trust(port, sshd.hostKey);
+    return sshd;
   }
 
   /** Lets a name mean a port, of this machine when no address is given; `more`: lines of its own for the name. */

@@ -6,6 +6,7 @@
 import { stringify } from "smol-toml";
 import type { WorkerRecord } from "../../protocol/worker.ts";
 import { workerKey } from "../../runtime/auth.ts";
+import { exists } from "../../runtime/files.ts";
 import { fromFileUrl, join } from "../../runtime/path.ts";
 import { PLATFORM } from "../../runtime/version.ts";
 import { eventually } from "./eventually.ts";
@@ -310,15 +311,6 @@ export function executablePath(program: Executable, folder: string = executables
   const path = join(folder, program);
   if (!exists(path)) throw new Error(`Cannot find ${path}: run \`deno task compile\` first`);
   return path;
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function namesIn(folder: string): string[] {
