@@ -5,12 +5,13 @@
  */
 import { createHash } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
+import type * as z from "zod";
 import { type ModelRecord, modelRecord } from "../protocol/model.ts";
 import { type Database, openDatabase } from "../runtime/database.ts";
 import { catalogMigrations } from "./migrations.ts";
 
 /** What a model is known by, besides the id that the catalog gives it. */
-export type CatalogEntry = Omit<ModelRecord, "id">;
+export type CatalogEntry = Omit<z.input<typeof modelRecord>, "id">;
 
 /** The catalog; disposing closes it. */
 export class Catalog implements Disposable {
@@ -49,7 +50,7 @@ export class Catalog implements Disposable {
          local_path = excluded.local_path, size_bytes = excluded.size_bytes,
          downloaded_at_unix = excluded.downloaded_at_unix`,
     ).run(id, entry.provider, entry.reference, entry.local_path, entry.size_bytes, entry.downloaded_at_unix);
-    return { id, ...entry };
+    return modelRecord.parse({ id, ...entry });
   }
 
   /** Forgets a model; its file stays. */

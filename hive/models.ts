@@ -8,7 +8,7 @@ import { TINY_BYTES, TINY_SHA256, tinyGguf } from "../native/tiny.ts";
 import { RbeeError } from "../protocol/error.ts";
 import { type ModelRecord, type ModelRef, parseModelRef, printModelRef } from "../protocol/model.ts";
 import { isDiskFull } from "../runtime/paths.ts";
-import type { Catalog } from "./catalog.ts";
+import type { Catalog, CatalogEntry } from "./catalog.ts";
 import { checkGguf, ggufHeadBytes } from "./gguf_check.ts";
 
 /** A model that a worker can be started with. */
@@ -100,7 +100,7 @@ export class Models {
     }
   }
 
-  #remember(entry: Omit<ModelRecord, "id" | "downloaded_at_unix">): void {
+  #remember(entry: Omit<CatalogEntry, "downloaded_at_unix">): void {
     const known = this.#options.catalog.find(entry.provider, entry.reference);
     if (known?.local_path === entry.local_path && known.size_bytes === entry.size_bytes) return;
     this.#options.catalog.put({ ...entry, downloaded_at_unix: Math.floor(Date.now() / 1_000) });

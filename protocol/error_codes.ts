@@ -136,6 +136,18 @@ export const errorCodes = Object.freeze({
 
   // models and memory
   MODEL_NOT_FOUND: row(404, false, "Cannot find the model", oneModel),
+  MODEL_AMBIGUOUS: row(
+    400,
+    false,
+    "Cannot tell which file of the repository is meant",
+    "Name one of them: hf:<org>/<repo>:<quant or file>",
+  ),
+  MODEL_IN_USE: row(
+    409,
+    true,
+    "Cannot remove the model: a worker has it",
+    "Stop the worker first: `rbee workers list`",
+  ),
   MODEL_LOAD_FAILED: row(
     500,
     false,

@@ -5,10 +5,42 @@
  */
 import * as z from "zod";
 import { limits } from "./limits.ts";
-import { modelRecord } from "./model.ts";
+import { modelFacts, modelRecord } from "./model.ts";
 import { backend, machine } from "./node.ts";
 import { route } from "./routes.ts";
 import { shutdownAccepted, spawnedWorker, spawnWorker, workerReady, workerRecord } from "./worker.ts";
+
+const modelText = z.string().min(1).max(limits.modelRefCharsMax);
+const namedModel = z.strictObject({ model_ref: modelText });
+const downloadId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/);
+
+/** Schema of one download of a hive. */
+export const downloadRecord = z.object({
+  download_id: downloadId,
+  model_ref: z.string(),
+  state: z.enum(["waiting", "downloading", "verifying", "complete", "failed", "canceled"]),
+  /** `hub`: this hive fetches it; `peer`: a queen sends it from another hive. */
+  source: z.enum(["hub", "peer"]),
+  bytes_downloaded: z.number(),
+  bytes_total: z.number(),
+});
+
+/** One download of a hive. */
+export type DownloadRecord = z.infer<typeof downloadRecord>;
+
+/** Schema of what a machine can compute with, measured on real tasks: one for each backend, device and size of model. */
+export const nodeSpeed = z.object({
+  backend,
+  device: z.number().int(),
+  /** The power of two that the weights' bytes lie above: floor(log2(size_bytes)). */
+  size_class: z.number().int(),
+  prefill_tokens_per_second: z.number(),
+  decode_tokens_per_second: z.number(),
+  tasks: z.number().int(),
+});
+
+/** What a machine can compute with, measured. */
+export type NodeSpeed = z.infer<typeof nodeSpeed>;
 
 const logQuery = z.object({
   worker: z.string().optional(),
@@ -66,6 +98,88 @@ export const hiveRoutes = Object.freeze({
     access: "token",
     answer: z.object({ models: z.array(modelRecord) }),
   }),
+  /**
+   * What a reference means, without fetching it: the header is read where it lies. `local_path` when it is here. An
+   * ambiguous one is `MODEL_AMBIGUOUS` with `details.variants`.
+   */
+  lookUpModel: route({
+    method: "POST",
+    path: "/v1/models/lookup",
+    access: "token",
+    body: namedModel,
+    answer: modelFacts.extend({
+      local_path: z.string().nullable(),
+      /** What would still have to be fetched; less than `size_bytes` when a part of it is here. */
+      download_bytes: z.number().int().min(0),
+    }),
+  }),
+  /**
+   * Starts a download or joins the one under way. It goes on while anybody follows its progress, and stops
+   * `downloadLingerMs` after the last one left; what came stays for the next time. `local_path` when it is here already.
+   */
+  downloadModel: route({
+    method: "POST",
+    path: "/v1/models/download",
+    access: "token",
+    body: namedModel.extend({
+      /** `peer`: the bytes come by `receiveModel` from whoever asks; the hub tells digest and length all the same. */
+      source: z.enum(["hub", "peer"]).default("hub"),
+    }),
+    answer: z.object({ download_id: z.string(), local_path: z.string().optional() }),
+  }),
+  /** S16: `progressEvent`s, the last one `complete` or `error`, then the end mark. */
+  downloadProgress: route({
+    method: "GET",
+    path: "/v1/models/download/progress",
+    access: "token",
+    query: z.object({ id: z.string().min(1).max(limits.nameCharsMax) }),
+    stream: true,
+  }),
+  downloads: route({
+    method: "GET",
+    path: "/v1/models/downloads",
+    access: "token",
+    answer: z.object({ downloads: z.array(downloadRecord) }),
+  }),
+  cancelDownload: route({ method: "DELETE", path: "/v1/models/download/:id", access: "token" }),
+  /** Forgets a model and removes its files, when they are rbee's own and no worker has them. */
+  removeModel: route({
+    method: "POST",
+    path: "/v1/models/remove",
+    access: "token",
+    body: namedModel,
+    answer: z.object({ model_ref: z.string(), removed_bytes: z.number(), kept: z.array(z.string()) }),
+  }),
+  /** Reads every byte again. `progressEvent`s, then one JSON event (`modelVerified`), then the end mark. */
+  verifyModel: route({
+    method: "POST",
+    path: "/v1/models/verify",
+    access: "token",
+    body: namedModel,
+    stream: true,
+  }),
+  /** Takes a GGUF file of this machine, or the models of an Ollama or Hugging Face cache folder, into the catalog. */
+  importModels: route({
+    method: "POST",
+    path: "/v1/models/import",
+    access: "token",
+    /** Progress, then one JSON event (`modelsImported`), then the end mark. */
+    body: z.strictObject({ path: z.string().min(1).max(limits.pathCharsMax) }),
+    stream: true,
+  }),
+  /** The bytes of one file of a model that is here, from `offset` on. */
+  modelBytes: route({
+    method: "GET",
+    path: "/v1/models/bytes",
+    access: "token",
+    query: z.object({
+      model_ref: modelText,
+      /** Number of the file in a split model, from 0. */
+      file: z.coerce.number().int().min(0).max(limits.splitFilesMax).default(0),
+      offset: z.coerce.number().int().min(0).default(0),
+    }),
+    stream: true,
+  }),
   backends: route({
     method: "GET",
     path: "/v1/backends",
@@ -109,6 +223,24 @@ export const hiveStatus = z.object({
   version: z.string(),
   machine,
   workers: z.array(workerRecord),
+  /** Models that are on this machine's disk, the newest `statusModelsMax` of them. */
+  models: z.array(modelFacts).optional(),
+  speeds: z.array(nodeSpeed).optional(),
+});
+
+/** Schema of the JSON event that ends `verifyModel`. */
+export const modelVerified = z.object({
+  model_ref: z.string(),
+  /** `unknown-digest`: nobody told one, so only the header and the length were looked at. */
+  result: z.enum(["ok", "damaged", "missing", "unknown-digest"]),
+  digest: z.string().nullable(),
+});
+
+/** Schema of the JSON event that ends `importModels`. */
+export const modelsImported = z.object({
+  models: z.array(modelRecord),
+  /** What lay there and could not be taken, with the reason. */
+  skipped: z.array(z.object({ path: z.string(), reason: z.string() })),
 });
 
 /** The whole picture of one hive. */

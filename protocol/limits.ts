@@ -6,6 +6,8 @@
  * @module
  */
 
+import { modelLimits } from "./model_limits.ts";
+
 /** Default ports, and the range that workers are given on a machine. */
 export const ports = Object.freeze({
   queen: 8080,
@@ -135,6 +137,7 @@ export const limits = Object.freeze({
   ctxTokensMin: 64,
   ctxTokensMax: 10_000_000,
   threadsMax: 1_024,
+  layersMax: 10_000,
   progressIntervalMs: 50,
   /** How long a worker that could not load stays, so that its hive reads the reason. */
   failedLingerMs: 1_000,
@@ -161,6 +164,8 @@ export const limits = Object.freeze({
   registryNoteDelayMs: 2_000,
   /** How long the last bytes may take to their clients when a queen ends. */
   queenLastWordsMs: 1_000,
+
+  ...modelLimits,
 
   // files
   logFileBytesMax: 10 * 1024 * 1024,

@@ -103,15 +103,77 @@ export function printModelRef(ref: ModelRef): string {
   }
 }
 
-/** Schema of a catalog row: the columns of S18. */
+/**
+ * Schema of what a model file's header tells of its size in memory: all that `memoryNeed` wants to know. Bytes are those
+ * of the file.
+ */
+export const modelShape = z.object({
+  architecture: z.string(),
+  layers: z.number().int().min(0),
+  /** What it was trained for, in tokens; 0 when the file does not say. */
+  context_length: z.number().int().min(0),
+  vocab_size: z.number().int().min(0),
+  embedding_length: z.number().int().min(0),
+  feed_forward_length: z.number().int().min(0),
+  /** Keys and values of one token in all layers together, in elements (not bytes). */
+  kv_elements_per_token: z.number().min(0),
+  /** Weights of the repeated layers (`blk.*`), and all others: embeddings, output. */
+  layer_bytes: z.number().min(0),
+  other_bytes: z.number().min(0),
+});
+
+/** What a model's header tells of its size in memory. */
+export type ModelShape = z.infer<typeof modelShape>;
+
+/** Schema of what is known of a model before it is loaded, on disk or at a hub. */
+export const modelFacts = z.object({
+  /** Canonical reference. */
+  ref: z.string(),
+  /** All files of the weights together. */
+  size_bytes: z.number().int().min(0),
+  /** `sha256:<hex>`; of a split model the digest of its files' digests, one a line. Null when nobody told. */
+  digest: z.string().nullable(),
+  quantization: z.string().nullable(),
+  /** Null when the header could not be read before the download. */
+  shape: modelShape.nullable(),
+});
+
+/** What is known of a model before it is loaded. */
+export type ModelFacts = z.infer<typeof modelFacts>;
+
+/** Schema of a catalog row: the columns of S18, and what the header and the hub told. */
 export const modelRecord = z.object({
   id: z.string(),
+  /** `hf`, `http`, `file` or `builtin`. */
   provider: z.string(),
+  /** Without provider and variant: `TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF`. */
   reference: z.string(),
+  /** The first file of a split model. */
   local_path: z.string(),
   size_bytes: z.number().int().min(0),
   downloaded_at_unix: z.number().int(),
+  /** Quant or file name, and `@revision`, as in the canonical reference; empty when it has none. */
+  variant: z.string().default(""),
+  digest: z.string().nullable().default(null),
+  quantization: z.string().nullable().default(null),
+  architecture: z.string().nullable().default(null),
+  context_length: z.number().int().nullable().default(null),
+  last_used_unix: z.number().int().nullable().default(null),
+  use_count: z.number().int().default(0),
 });
 
 /** A model that a hive has on disk. */
 export type ModelRecord = z.infer<typeof modelRecord>;
+
+/** Schema of one file (or set of split files) of a repository that could be meant. */
+export const modelVariant = z.object({
+  /** What comes after the repository's name and a colon. */
+  name: z.string(),
+  quantization: z.string().nullable(),
+  size_bytes: z.number().int().min(0),
+  /** Whether the machine that was asked could load it by the rule of S23; null when nobody can say. */
+  fits: z.boolean().nullable(),
+});
+
+/** One file of a repository that could be meant. */
+export type ModelVariant = z.infer<typeof modelVariant>;

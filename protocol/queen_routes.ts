@@ -8,6 +8,8 @@ import { inferenceAnswer } from "./inference.ts";
 import { installWish, uninstallWish } from "./install.ts";
 import { limits } from "./limits.ts";
 import { beehiveChange, machine, newNode, node, nodeName, registeredNode } from "./node.ts";
+import { modelRecord } from "./model.ts";
+import { plan, planWish } from "./plan.ts";
 import { route } from "./routes.ts";
 import { startWorker, submitTask, taskAccepted } from "./task.ts";
 import { shutdownAccepted, workerId, workerRecord } from "./worker.ts";
@@ -39,6 +41,23 @@ const listedNode = node.extend({
   workers: z.number(),
 });
 const listedWorker = workerRecord.extend({ worker_id: z.string(), node: z.string() });
+
+const modelText = z.string().min(1).max(limits.modelRefCharsMax);
+/** Without `node`: the queen chooses, or looks on all of them. */
+const modelOn = z.strictObject({ model: modelText, node: nodeName.optional() });
+
+/** Schema of the JSON event that ends `pullModel`. */
+export const modelPulled = z.object({
+  node: z.string(),
+  model_ref: z.string(),
+  /** `cached`: it was there; `hub` and `peer`: where its bytes came from. */
+  source: z.enum(["cached", "hub", "peer"]),
+  bytes: z.number(),
+  model: modelRecord,
+});
+
+/** How a model came to a machine. */
+export type ModelPulled = z.infer<typeof modelPulled>;
 
 const hiveOf = z.strictObject({ node: nodeName });
 const logQuery = z.object({
@@ -207,6 +226,38 @@ export const queenRoutes = Object.freeze({
     access: "token",
     body: z.strictObject({ worker_id: z.string().min(1).max(limits.nameCharsMax) }),
     answer: done,
+  }),
+  /** What would become of a task, without doing it. */
+  plan: route({ method: "POST", path: "/v2/plan", access: "open", body: planWish, answer: plan }),
+  /** The models of one machine, or of all; one that does not answer is in `nodes`. */
+  models: route({
+    method: "GET",
+    path: "/v2/models",
+    access: "open",
+    query: z.object({ node: nodeName.optional() }),
+    answer: z.object({
+      models: z.array(modelRecord.extend({ node: z.string(), ref: z.string() })),
+      nodes: z.array(nodeState),
+    }),
+  }),
+  /** Narration and progress, then one JSON event (`modelPulled`), then the end mark. A reader that leaves ends it. */
+  pullModel: route({ method: "POST", path: "/v2/models/pull", access: "token", body: modelOn, stream: true }),
+  /** These three go to one machine; without `node` that is this one, or the only one that has the model. */
+  removeModel: route({
+    method: "POST",
+    path: "/v2/models/remove",
+    access: "token",
+    body: modelOn,
+    answer: z.object({ node: z.string(), model_ref: z.string(), removed_bytes: z.number(), kept: z.array(z.string()) }),
+  }),
+  /** Streams as the hive's own routes of these names do. */
+  verifyModel: route({ method: "POST", path: "/v2/models/verify", access: "token", body: modelOn, stream: true }),
+  importModels: route({
+    method: "POST",
+    path: "/v2/models/import",
+    access: "token",
+    body: z.strictObject({ path: z.string().min(1).max(limits.pathCharsMax), node: nodeName.optional() }),
+    stream: true,
   }),
   shutdown: route({ method: "POST", path: "/v2/shutdown", access: "token", answer: shutdownAccepted }),
 });

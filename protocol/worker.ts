@@ -32,6 +32,8 @@ export const spawnWorker = z.preprocess(
     /** Upper bound of the context in tokens; absent: the configured one, else the model's own. */
     ctx: z.number().int().min(limits.ctxTokensMin).max(limits.ctxTokensMax).optional(),
     threads: z.number().int().min(1).max(limits.threadsMax).optional(),
+    /** How many layers go to the GPU; absent: as many as fit. */
+    gpu_layers: z.number().int().min(0).max(limits.layersMax).optional(),
     /** Replaces the idle time-out in seconds; 0 means for ever. */
     keep_s: z.number().min(0).max(365 * 86_400).optional(),
   }),
@@ -103,6 +105,14 @@ export const workerStatus = z.object({
   ctx: z.number().int().optional(),
   /** What the thread calibration found, once, for the hive to remember. */
   calibration: z.object({ threads: z.number().int(), tokens_per_second: z.record(z.string(), z.number()) }).optional(),
+  /** What was computed since the start, for the hive to learn this machine's speed from. Streams that ran side by side share the time. */
+  work: z.object({
+    tasks: z.number().int(),
+    prefill_tokens: z.number().int(),
+    prefill_ms: z.number(),
+    decode_tokens: z.number().int(),
+    decode_ms: z.number(),
+  }).optional(),
   /** Why loading failed; the process ends right after. The body's `error` fields. */
   error: z.object({ code: z.string(), message: z.string(), details: z.record(z.string(), z.unknown()) }).optional(),
 });

@@ -1,0 +1,33 @@
+/**
+ * The bounds of models and their downloads: a part of `limits.ts`, through which everybody reads them.
+ *
+ * @module
+ */
+
+/** `Ms` milliseconds, `Bytes` bytes, `Max` an upper bound. */
+export const modelLimits = Object.freeze({
+  modelRefCharsMax: 4_096,
+  pathCharsMax: 4_096,
+  /** Files of one split model. */
+  splitFilesMax: 512,
+  /** How many a hive shows in its picture. */
+  statusModelsMax: 500,
+  /** S17: the first try and five more. */
+  downloadAttempts: 6,
+  downloadBackoffMs: 100,
+  downloadBackoffMsMax: 5_000,
+  /** No byte for this long is a break. */
+  downloadStallMs: 60_000,
+  /** How long a download that nobody follows any more goes on, and one that nobody has followed yet. */
+  downloadLingerMs: 2_000,
+  downloadFirstMs: 10_000,
+  downloadProgressMs: 100,
+  downloadsMax: 16,
+  /** What a disk must have free beside the model. */
+  downloadSpareBytes: 256 * 1024 * 1024,
+  hubAnswerBytesMax: 32 * 1024 * 1024,
+  hubCallMs: 30_000,
+  hubRedirectsMax: 5,
+  /** A whole lookup: metadata and header. */
+  modelLookUpMs: 60_000,
+});
