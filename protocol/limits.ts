@@ -231,6 +231,9 @@ export const limits = Object.freeze({
   /** Logs of workers that are gone; the oldest are removed when a hive starts. */
   workerLogsKeptMax: 100,
   calibrationsKeptMax: 1_000,
+  speedsKeptMax: 200,
+  /** How often learned speeds are written at most. */
+  speedsWriteMs: 10_000,
   /** The hive before us may still be ending when a queen starts one. */
   catalogLockWaitMs: 5_000,
   catalogLockLookMs: 100,

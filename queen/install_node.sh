@@ -1082,7 +1082,7 @@ check_purge() {
 
 purge_data() {
   # Of a queen on this machine: her registry is not the node's to remove.
-  for file in hive.token hive.json models.db models.db-wal models.db-shm models.db.lock calibration.json logs workers \
+  for file in hive.token hive.json models.db models.db-wal models.db-shm models.db.lock calibration.json speeds.json logs workers \
     models partial; do
     rm -rf "${data:?}/$file"
   done
