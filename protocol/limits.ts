@@ -248,7 +248,10 @@ export const limits = Object.freeze({
 
   // engine
   /** A header holds the vocabulary: the largest known are below 30 MB. A damaged length must not fill the memory. */
-  ggufHeaderBytesMax: 256 * 1024 * 1024,
+  ggufHeaderBytesMax: 128 * 1024 * 1024,
+  /** One text of a header: the largest are chat templates and licences. All that is kept of it: a few times as much. */
+  ggufTextBytesMax: 1024 * 1024,
+  ggufKeptBytesMax: 16 * 1024 * 1024,
   batchTokensMax: 512,
   /** A CPU gains nothing from more rows at once, and without flash attention each row costs memory for the context. */
   cpuBatchTokensMax: 128,
