@@ -26,6 +26,7 @@ import { Models } from "./models.ts";
 import { showError } from "./output.ts";
 import { Pool } from "./pool.ts";
 import { hiveEndpoints, type HiveParts } from "./server.ts";
+import { machineLess } from "./reservations.ts";
 import { planSpawn } from "./spawn_plan.ts";
 import { checkOwnCertificate, type HiveTls, hiveTls } from "./tls.ts";
 import { Watch } from "./watch.ts";
@@ -156,7 +157,7 @@ function makePool(
   const calibrations = new Calibrations(paths.calibrationFile, here);
   const planner = { ...parts, calibrations, installed: installedBackends(), config };
   return new Pool({
-    plan: (wish) => planSpawn(wish, planner),
+    plan: (wish, promise) => planSpawn(wish, planner, promise),
     command: workerCommand,
     token,
     callbackUrl: parts.callbackUrl,
@@ -198,7 +199,8 @@ async function picture(machine: MachineReader, pool: Pool, log: Log): Promise<Hi
     log.error("cannot read the machine", { error, code: (error as RbeeError).code });
     return machine.detected();
   });
-  return { version: VERSION, machine: now, workers: pool.list() };
+  // What is spoken for is shown as taken: whoever places by this picture must not promise it again.
+  return { version: VERSION, machine: machineLess(now, pool.reserved()), workers: pool.list() };
 }
 
 async function takeApart(hive: Hive, log: Log, reason: unknown): Promise<number> {

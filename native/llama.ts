@@ -120,6 +120,7 @@ async function loadWeights(llama: Llama, header: GgufHeader, options: LoadOption
   const model = await memoryGuarded(options.backend, () =>
     llama.loadModel({
       modelPath: options.modelPath,
+      gpuLayers: options.backend === "cpu" ? undefined : options.gpuLayers,
       loadSignal: options.signal,
       onLoadProgress: (fraction) => progress.at(fraction),
     }));
