@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { processAnonymousBytes } from "../native/memory.ts";
+import { processMemory } from "../native/memory.ts";
 import type { Placement, PromiseMemory } from "./preflight.ts";
 import { type Reservation, reservationOf } from "./reservations.ts";
 import type { SpawnPlan } from "./spawn_plan.ts";
@@ -44,10 +44,12 @@ export class PromisedMemory {
 function reservationOfEntry({ worker, plan, process }: WorkerEntry): Reservation {
   const { status, isLoading } = worker;
   const { layers_loaded: loaded, layers_total: total } = status ?? {};
+  const held = processMemory(process.child.pid);
   return reservationOf({
     ...plan.placement,
     isLoading,
-    heldBytes: isLoading ? processAnonymousBytes(process.child.pid) ?? 0 : 0,
+    heldBytes: held?.anonymousBytes ?? 0,
+    mappedBytes: held?.fileBytes,
     loadedShare: loaded !== undefined && total ? loaded / total : 0,
   });
 }

@@ -24,19 +24,20 @@ export interface Holder {
   readonly isLoading: boolean;
   /** What its process holds now without mapped files, in bytes; 0 before it is started, or when nothing tells. */
   readonly heldBytes: number;
+  /** What of mapped files it holds now, in bytes; absent when nothing tells. */
+  readonly mappedBytes?: number;
   /** Which share of its model it has loaded, from 0 to 1. */
   readonly loadedShare: number;
 }
 
 /** Returns what is still to be kept for a worker. */
 export function reservationOf(holder: Holder): Reservation {
-  const { need, backend, device, isLoading, heldBytes, loadedShare } = holder;
-  const mapped = Math.min(need.mappedBytes, need.hostBytes);
-  const coming = isLoading ? Math.max(0, need.hostBytes - mapped - heldBytes) : 0;
+  const { need, backend, device, isLoading, heldBytes, mappedBytes = Infinity, loadedShare } = holder;
+  const hostBytes = isLoading ? Math.max(0, need.hostBytes - heldBytes) : Math.min(need.mappedBytes, mappedBytes);
   // Of the context nothing is there before the last weight is: only the share of the rest has gone to the device.
   const weights = Math.max(0, need.deviceBytes - need.contextBytes);
   const deviceBytes = isLoading ? need.deviceBytes - weights * Math.min(1, Math.max(0, loadedShare)) : 0;
-  return { hostBytes: mapped + coming, deviceBytes, backend, device };
+  return { hostBytes, deviceBytes, backend, device };
 }
 
 /** What of a machine is compared with a need. */

@@ -12,8 +12,9 @@ Deno.test("a worker that loads keeps what it does not hold yet, one that has loa
     deviceBytes: 600,
     ...at,
   });
-  assert.deepEqual(reservationOf({ ...holder, heldBytes: 500 }).hostBytes, 40, "more than foretold is no debt");
+  assert.deepEqual(reservationOf({ ...holder, heldBytes: 500 }).hostBytes, 0, "more than foretold is no debt");
   assert.deepEqual(reservationOf({ ...holder, isLoading: false }), { hostBytes: 40, deviceBytes: 0, ...at });
+  assert.equal(reservationOf({ ...holder, isLoading: false, mappedBytes: 15 }).hostBytes, 15, "weights laid out anew");
 });
 
 Deno.test("reserved memory is gone from the machine, and from both sides where they share it", () => {

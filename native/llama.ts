@@ -21,7 +21,7 @@ import { cpuFacts } from "./cpu.ts";
 import { type GgufHeader, readGgufHeader } from "./gguf.ts";
 import { Batching } from "./llama_batching.ts";
 import { type LlamaBinding, openBinding } from "./llama_binding.ts";
-import { LayerProgress, loadError, LogTail, memoryError, withConsoleTo } from "./llama_load.ts";
+import { isLaidOutAnew, LayerProgress, loadError, LogTail, memoryError, withConsoleTo } from "./llama_load.ts";
 import { LlamaModel } from "./llama_model.ts";
 import { alphabetOf, Pieces } from "./llama_pieces.ts";
 import { PromptReader } from "./llama_prompt.ts";
@@ -121,6 +121,7 @@ async function loadWeights(llama: Llama, header: GgufHeader, options: LoadOption
     llama.loadModel({
       modelPath: options.modelPath,
       gpuLayers: options.backend === "cpu" ? undefined : options.gpuLayers,
+      ...(options.backend === "cpu" && isLaidOutAnew(header) && { useMmap: false }),
       loadSignal: options.signal,
       onLoadProgress: (fraction) => progress.at(fraction),
     }));

@@ -63,7 +63,10 @@ interface Loaded {
   readonly file: string;
   readonly quantization: string;
   readonly text: string;
+  /** What its worker says that weights and context take. */
   readonly bytes: number;
+  /** What the system says that its process holds. */
+  readonly resident: number;
 }
 
 async function answerOf(scenario: Scenario, file: string): Promise<Loaded> {
@@ -74,8 +77,15 @@ async function answerOf(scenario: Scenario, file: string): Promise<Loaded> {
   const worker = must((await scenario.world.workers()).find(({ id }) => !before.has(id)), `a worker for ${file}`);
   await scenario.remember(worker.id);
   const { json } = await scenario.askWorker("GET /v1/health");
-  const bytes = must(processMemoryBytes(must(worker.pid ?? undefined, "its process")), "its memory");
-  return { file, quantization: String(json.model.quantization), text: stdout, bytes };
+  const resident = must(processMemoryBytes(must(worker.pid, "its process")), "its memory");
+  const { memory_bytes: bytes } = must((await scenario.world.workers()).find(({ id }) => id === worker.id), "it");
+  return {
+    file,
+    quantization: String(json.model.quantization),
+    text: stdout,
+    bytes: must(bytes, "a figure"),
+    resident,
+  };
 }
 
 suite.step("a person asks each of these models for an answer", async function () {
@@ -96,9 +106,12 @@ suite.step("each answer has text, and each worker names the quantization of its 
 });
 
 suite.step("the memory of the larger model's workers grows from one to the next", function () {
-  const sizes = loadedOf(this).filter(({ file }) => file.startsWith("larger")).map(({ bytes }) => bytes / megabyte);
-  const [q4, q8, f16] = sizes;
-  assert.ok(q8 - q4 > 20 && f16 - q8 > 40, `${sizes.map(Math.round).join(", ")} MB`);
+  const loaded = loadedOf(this).filter(({ file }) => file.startsWith("larger"));
+  const said = loaded.map(({ bytes }) => Math.round(bytes / megabyte));
+  const [q4, q8, f16] = said;
+  assert.ok(q8 - q4 > 30 && f16 - q8 > 60, `${said.join(", ")} MB`);
+  const held = loaded.map(({ resident }) => Math.round(resident / megabyte));
+  assert.ok(held[1] - held[0] > 20 && held[2] - held[1] > 40, `${held.join(", ")} MB`);
 });
 
 suite.step("the hive is asked to start a worker for that file", async function () {
