@@ -26,6 +26,7 @@ import { Models } from "./models.ts";
 import { showError } from "./output.ts";
 import { Pool } from "./pool.ts";
 import { hiveEndpoints, type HiveParts } from "./server.ts";
+import { machineLess } from "./reservations.ts";
 import { planSpawn } from "./spawn_plan.ts";
 import { Speeds } from "./speeds.ts";
 import { checkOwnCertificate, type HiveTls, hiveTls } from "./tls.ts";
@@ -158,7 +159,7 @@ function makePool(
   const calibrations = new Calibrations(paths.calibrationFile, thisMachine());
   const planner = { ...parts, calibrations, installed: installedBackends(), config };
   return new Pool({
-    plan: (wish) => planSpawn(wish, planner),
+    plan: (wish, promise) => planSpawn(wish, planner, promise),
     command: workerCommand,
     token,
     callbackUrl: parts.callbackUrl,
@@ -206,7 +207,8 @@ async function picture(
     log.error("cannot read the machine", { error, code: (error as RbeeError).code });
     return machine.detected();
   });
-  return { version: VERSION, machine: now, workers: pool.list(), speeds: speeds.list() };
+  // What is spoken for is shown as taken: whoever places by this picture must not promise it again.
+  return { version: VERSION, machine: machineLess(now, pool.reserved()), workers: pool.list(), speeds: speeds.list() };
 }
 
 async function takeApart(hive: Hive, log: Log, reason: unknown): Promise<number> {

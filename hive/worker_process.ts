@@ -29,6 +29,8 @@ export interface WorkerProcessOptions {
   /** What it speaks TLS with; put into its folder. */
   readonly tls?: TlsFiles;
   readonly ctx?: number;
+  /** Absent: the whole model goes to the GPU, where there is one. */
+  readonly gpuLayers?: number;
   readonly threads?: number;
 }
 
@@ -91,6 +93,7 @@ export function workerArguments(options: WorkerProcessOptions, model: string): s
   const { facts } = options;
   const optional: [string, string | number | undefined][] = [
     ["--ctx", options.ctx],
+    ["--gpu-layers", options.gpuLayers],
     ["--threads", options.threads],
     ["--listen", options.listen],
   ];

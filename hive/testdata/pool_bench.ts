@@ -46,6 +46,7 @@ export interface Bench extends AsyncDisposable {
   untilGone(count?: number): Promise<WorkerGone[]>;
 }
 
+const noMemory = { totalBytes: 0, hostBytes: 0, deviceBytes: 0, mappedBytes: 0, contextBytes: 0 };
 const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, with: () => quiet };
 const script = fromFileUrl(new URL("./stand_in_worker.ts", import.meta.url));
 const config = fromFileUrl(new URL("../../deno.json", import.meta.url));
@@ -71,7 +72,7 @@ export async function makeBench(options: BenchOptions = {}): Promise<Bench> {
     plan: (wish) =>
       Promise.resolve({
         model,
-        placement: { backend: "cpu", device: 0 },
+        placement: { backend: "cpu", device: 0, need: { ...noMemory } },
         slots: wish.slots ?? 1,
         idleMs: wish.keep_s === undefined ? options.idleMs ?? 300_000 : wish.keep_s * 1_000,
         keepS: wish.keep_s,
