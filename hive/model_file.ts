@@ -1,0 +1,162 @@
+/**
+ * Looks at the files of a model: whether they are all there and unchanged, and what their headers say.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { type GgufHeader, readGgufHeader } from "../native/gguf.ts";
+import { RbeeError } from "../protocol/error.ts";
+import type { ModelShape } from "../protocol/model.ts";
+import { basename } from "../runtime/path.ts";
+import type { CatalogRow, ModelFile } from "./catalog.ts";
+import { checkGguf, ggufHeadBytes } from "./gguf_check.ts";
+import { filesOfModel } from "./model_names.ts";
+
+/** What the files of a model tell. */
+export type ModelOnDisk = Pick<
+  CatalogRow,
+  "local_path" | "size_bytes" | "digest" | "quantization" | "architecture" | "context_length" | "files" | "shape"
+>;
+
+/**
+ * Returns what the files of the model say whose first file (or any, of a split one) lies at `path`; digests by name are
+ * taken over. Throws `MODEL_NOT_FOUND`, `ACCESS_DENIED`, `MODEL_LOAD_FAILED` for what is no whole GGUF file,
+ * `MODEL_INCOMPATIBLE` for what is no language model.
+ */
+export async function readModel(
+  path: string,
+  digests: ReadonlyMap<string, string> = new Map(),
+): Promise<ModelOnDisk> {
+  const files: ModelFile[] = [];
+  let first: GgufHeader | undefined;
+  for (const one of filesOfModel(path)) {
+    const file = await statModelFile(one);
+    files.push({ ...file, digest: digests.get(file.name) ?? null });
+    const header = await headerOf(one, file);
+    if (!first) checkUse(one, first = header);
+  }
+  const header = first!;
+  return {
+    local_path: files[0].path,
+    size_bytes: sizeOf(files),
+    digest: modelDigest(files),
+    quantization: header.quantization,
+    architecture: header.architecture,
+    context_length: contextLength(header),
+    files,
+    shape: shapeOfModel(header, sizeOf(files)),
+  };
+}
+
+const sizeOf = (files: readonly ModelFile[]) => files.reduce((sum, { size }) => sum + size, 0);
+
+/** Returns the digest of a model: of one file its own, of several that of their digests, one a line; null when unknown. */
+export function modelDigest(files: readonly { readonly digest: string | null }[]): string | null {
+  const digests = files.flatMap(({ digest }) => digest ?? []);
+  if (digests.length < files.length || files.length === 0) return null;
+  if (digests.length === 1) return digests[0];
+  return `sha256:${createHash("sha256").update(digests.map((one) => `${one}\n`).join("")).digest("hex")}`;
+}
+
+/** Returns a file as it is now, without its digest. Throws `MODEL_NOT_FOUND` or `ACCESS_DENIED`. */
+export async function statModelFile(path: string): Promise<Omit<ModelFile, "digest">> {
+  try {
+    const real = await Deno.realPath(path); // a worker's folder links to the file itself, not to another link
+    const info = await Deno.stat(real);
+    if (!info.isFile) throw notFound(path, "it is no regular file");
+    return { name: basename(path), path: real, size: info.size, mtime: info.mtime?.getTime() ?? 0 };
+  } catch (error) {
+    throw whyNot(path, error);
+  }
+}
+
+/** The first bytes are looked at before the rest: what is no GGUF file is told as that, with its path. */
+async function headerOf(path: string, { path: real, size, name }: Omit<ModelFile, "digest">): Promise<GgufHeader> {
+  try {
+    if (filesOfModel(name).length === 1) {
+      using file = await Deno.open(real);
+      const head = new Uint8Array(ggufHeadBytes);
+      let filled = 0;
+      for (let n: number | null; filled < head.length && (n = await file.read(head.subarray(filled))) !== null;) {
+        filled += n;
+      }
+      checkGguf(head.subarray(0, filled), { path, sizeBytes: size });
+    }
+    return await readGgufHeader(real);
+  } catch (error) {
+    throw whyNot(path, error);
+  }
+}
+
+function whyNot(path: string, error: unknown): RbeeError {
+  if (
+    error instanceof Deno.errors.PermissionDenied || (error as RbeeError)?.cause instanceof Deno.errors.PermissionDenied
+  ) {
+    return new RbeeError("ACCESS_DENIED", {
+      message: `Cannot open ${path}: permission denied`,
+      details: { path },
+      hint: "Make the file readable for the user that runs rbee",
+      cause: error,
+    });
+  }
+  if (!(error instanceof RbeeError)) {
+    return notFound(path, error instanceof Deno.errors.NotFound ? "no such file" : String((error as Error).message));
+  }
+  if (error.details.path !== undefined) return error;
+  return new RbeeError(error.code, {
+    message: error.message.replace("the model: ", `${path}: `),
+    details: { ...error.details, path },
+    cause: error,
+  });
+}
+
+function notFound(path: string, why: string): RbeeError {
+  return new RbeeError("MODEL_NOT_FOUND", { message: `Cannot find ${path}: ${why}`, details: { path } });
+}
+
+function contextLength({ metadata, architecture }: GgufHeader): number | null {
+  const value = Number(metadata.get(`${architecture}.context_length`)?.value);
+  return Number.isSafeInteger(value) && value >= 0 ? value : null;
+}
+
+/** Returns nothing. Throws `MODEL_INCOMPATIBLE` for files that belong beside a model and are none. */
+function checkUse(path: string, { metadata, architecture }: GgufHeader): void {
+  const type = metadata.get("general.type")?.value;
+  const what = type === "adapter"
+    ? "an adapter"
+    : type === "mmproj" || architecture === "clip"
+    ? "an image projector"
+    : type === "imatrix" || type === "vocab"
+    ? `a file of the kind ${type}`
+    : undefined;
+  if (what === undefined) return;
+  throw new RbeeError("MODEL_INCOMPATIBLE", {
+    message: `Cannot use ${path}: it is ${what}, no language model`,
+    details: { path },
+    hint: "Use the model's own file",
+  });
+}
+
+function shapeOfModel(_header: GgufHeader, _sizeBytes: number): ModelShape | null {
+  return null;
+}
+
+/** How the files of a row are now. */
+export type FileState = "same" | "changed" | "gone" | "unknown";
+
+/** Returns it: by length and time, without reading. `unknown`: a disk that does not answer today may be back tomorrow. */
+export async function stateOfFiles(row: Pick<CatalogRow, "local_path" | "files">): Promise<FileState> {
+  let state: FileState = row.files.length === 0 ? "changed" : "same";
+  const files = row.files.length === 0 ? [{ path: row.local_path, size: -1, mtime: -1 }] : row.files;
+  for (const { path, size, mtime } of files) {
+    try {
+      const info = await Deno.stat(path);
+      if (!info.isFile) return "gone";
+      if (info.size !== size || (info.mtime?.getTime() ?? 0) !== mtime) state = "changed";
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return "gone";
+      return "unknown";
+    }
+  }
+  return state;
+}
