@@ -17,7 +17,6 @@ import { cachedModels, cachedRepositories } from "./import_hub_cache.ts";
 import { ollamaFolder, ollamaModels } from "./import_ollama.ts";
 import { placeFiles } from "./import_place.ts";
 import { readModel } from "./model_file.ts";
-import { hubPlaceOf } from "./model_names.ts";
 import { keyOf } from "./model_row.ts";
 import type { Models } from "./models.ts";
 import { readSidecar, writeSidecar } from "./sidecar.ts";
@@ -87,6 +86,7 @@ export async function importModels(models: Models, found: AsyncIterable<Finding>
   const errors: RbeeError[] = [];
   let untold = 0;
   const skip = (one: Skipped) => skipped.length < limits.importSkippedMax ? void skipped.push(one) : void untold++;
+  await models.ready();
   await Deno.mkdir(models.folder, { recursive: true, mode: 0o700 }).catch(() => {}); // told when it is written to
   for await (const finding of found) {
     waiter.signal.throwIfAborted();
@@ -122,13 +122,24 @@ async function take(models: Models, candidate: Candidate, waiter: Waiter): Promi
   if (lying) return lying;
   // A broken file must not take the name of a good one.
   const read = await readModel(candidate.files[0].from, digestsFor(candidate));
-  const named = candidate.mayBeRenamed ? await freeName(models, candidate) : notOverNewer(models, candidate);
+  const named = candidate.mayBeRenamed ? await freeName(models, candidate) : candidate;
   const target = `${root}/${named.files[0].to}`;
   const known = models.catalog.find(named.name);
   if (known && !known.damaged && known.local_path === target && await isSame(known, read, named)) {
     return await models.refresh(known) ?? await place(models, named, waiter);
   }
+  if (known && !known.damaged && known.provider === "hf" && await models.refresh(known)) throw otherVersion(known);
   return await place(models, named, waiter);
+}
+
+/** What a cache has may be older than what was fetched since. */
+function otherVersion(known: CatalogRow): RbeeError {
+  const ref = refOfRecord(known);
+  return new RbeeError("INVALID_REQUEST", {
+    message: `Cannot import ${ref}: another version of it is here already`,
+    details: { model_ref: ref, path: known.local_path },
+    hint: `To have this one remove that one first: rbee models rm ${ref}`,
+  });
 }
 
 function digestsFor({ files, digest }: Candidate): Map<string, string> {
@@ -192,15 +203,3 @@ async function freeName(models: Models, candidate: Candidate): Promise<Candidate
 }
 
 const namesMax = 100;
-
-/** What a cache has of a repository may be older than what was fetched since: then it is known by its own commit. */
-function notOverNewer(models: Models, candidate: Candidate): Candidate {
-  const hub = hubPlaceOf(candidate.files[0].to);
-  const known = hub && models.catalog.find(candidate.name);
-  const at = known && hubPlaceOf(known.local_path.slice(models.folder.length + 1));
-  if (!hub || !known || known.damaged || at?.commit === hub.commit && at.file === hub.file) return candidate;
-  const variant = `${hub.file}@${hub.commit}`;
-  const name = { ...candidate.name, variant };
-  models.parse(refOfRecord(name));
-  return { ...candidate, name };
-}

@@ -6,10 +6,10 @@
  * @module
  */
 import { limits } from "../protocol/limits.ts";
-import { basename, dirname } from "../runtime/path.ts";
+import { basename } from "../runtime/path.ts";
 import { entriesOf, walkFolder } from "./folder_walk.ts";
 import { type Candidate, fileWithin, type Finding } from "./import_candidate.ts";
-import { filesOfModel, quantOfName, splitOf } from "./model_names.ts";
+import { filesOfModel, pathOfHubPlace, quantOfName, splitOf } from "./model_names.ts";
 
 const repositoryFolder = /^models--([A-Za-z0-9][A-Za-z0-9._-]*?)--([A-Za-z0-9][A-Za-z0-9._-]*)$/;
 const commitName = /^[0-9a-f]{7,64}$/;
@@ -94,9 +94,9 @@ async function modelOf(snapshot: Snapshot, file: string, isOnly: boolean): Promi
     const within = await fileWithin(root, `${folder}/${one}`);
     if ("reason" in within) return { path: `${folder}/${one}`, reason: within.reason };
     blob = basename(within.real);
-    files.push({ from: `${folder}/${one}`, to: `hf/${repository}/${commit}/${one}` });
+    files.push({ from: `${folder}/${one}`, to: pathOfHubPlace({ repository, revision, file: one }) });
   }
-  const variant = (isOnly ? quantOfName(file) : undefined) ?? (dirname(file) === "." ? basename(file) : file);
+  const variant = (isOnly ? quantOfName(file) : undefined) ?? file;
   return {
     source: `${folder}/${file}`,
     name: { provider: "hf", reference: repository, variant: revision ? `${variant}@${revision}` : variant },

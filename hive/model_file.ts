@@ -10,7 +10,7 @@ import type { ModelShape } from "../protocol/model.ts";
 import { basename } from "../runtime/path.ts";
 import type { CatalogRow, ModelFile } from "./catalog.ts";
 import { checkGguf, ggufHeadBytes } from "./gguf_check.ts";
-import { filesOfModel } from "./model_names.ts";
+import { filesOfModel, splitOf } from "./model_names.ts";
 
 /** What the files of a model tell. */
 export type ModelOnDisk = Pick<
@@ -32,8 +32,8 @@ export async function readModel(
   for (const one of filesOfModel(path)) {
     const file = await statModelFile(one);
     files.push({ ...file, digest: digests.get(file.name) ?? null });
-    const header = await headerOf(one, file);
-    if (!first) checkUse(one, first = header);
+    if (first) await checkLaterFile(one, file);
+    else checkUse(one, first = await headerOf(one, file));
   }
   const header = first!;
   return {
@@ -50,12 +50,15 @@ export async function readModel(
 
 const sizeOf = (files: readonly ModelFile[]) => files.reduce((sum, { size }) => sum + size, 0);
 
-/** Returns the digest of a model: of one file its own, of several that of their digests, one a line; null when unknown. */
+/**
+ * Returns the digest of a model: of one file its own, of several that of their digests (64 hex digits), one a line; null
+ * when one of them is unknown.
+ */
 export function modelDigest(files: readonly { readonly digest: string | null }[]): string | null {
-  const digests = files.flatMap(({ digest }) => digest ?? []);
+  const digests = files.flatMap(({ digest }) => digest?.replace("sha256:", "") ?? []);
   if (digests.length < files.length || files.length === 0) return null;
-  if (digests.length === 1) return digests[0];
-  return `sha256:${createHash("sha256").update(digests.map((one) => `${one}\n`).join("")).digest("hex")}`;
+  if (digests.length === 1) return `sha256:${digests[0]}`;
+  return `sha256:${createHash("sha256").update(digests.join("\n")).digest("hex")}`;
 }
 
 /** Returns a file as it is now, without its digest. Throws `MODEL_NOT_FOUND` or `ACCESS_DENIED`. */
@@ -73,19 +76,30 @@ export async function statModelFile(path: string): Promise<Omit<ModelFile, "dige
 /** The first bytes are looked at before the rest: what is no GGUF file is told as that, with its path. */
 async function headerOf(path: string, { path: real, size, name }: Omit<ModelFile, "digest">): Promise<GgufHeader> {
   try {
-    if (filesOfModel(name).length === 1) {
-      using file = await Deno.open(real);
-      const head = new Uint8Array(ggufHeadBytes);
-      let filled = 0;
-      for (let n: number | null; filled < head.length && (n = await file.read(head.subarray(filled))) !== null;) {
-        filled += n;
-      }
-      checkGguf(head.subarray(0, filled), { path, sizeBytes: size });
-    }
+    if (splitOf(name) === undefined) checkGguf(await headBytes(real), { path, sizeBytes: size });
     return await readGgufHeader(real);
   } catch (error) {
     throw whyNot(path, error);
   }
+}
+
+/** Later files of a split model have tensors and next to no metadata. */
+async function checkLaterFile(path: string, { path: real, size }: Omit<ModelFile, "digest">): Promise<void> {
+  try {
+    checkGguf(await headBytes(real), { path, sizeBytes: size });
+  } catch (error) {
+    throw whyNot(path, error);
+  }
+}
+
+async function headBytes(path: string): Promise<Uint8Array> {
+  using file = await Deno.open(path);
+  const head = new Uint8Array(ggufHeadBytes);
+  let filled = 0;
+  for (let n: number | null; filled < head.length && (n = await file.read(head.subarray(filled))) !== null;) {
+    filled += n;
+  }
+  return head.subarray(0, filled);
 }
 
 function whyNot(path: string, error: unknown): RbeeError {

@@ -12,7 +12,6 @@ import { hubPlaceOf, quantOfName } from "./model_names.ts";
 interface AtHub {
   readonly variant: string;
   readonly revision?: string;
-  readonly commit?: string;
   readonly file: string;
 }
 
@@ -27,12 +26,23 @@ export function hubRow<R extends Row>(ref: HubRef, rows: readonly R[], folder: s
   const known = rows.map((row) => ({ row, at: atHub(row, folder) })).filter(({ at }) => isOfRevision(ref, at));
   const wanted = ref.variant;
   if (wanted === undefined) return only(ref, known.filter(({ at }) => at.variant === "")) ?? only(ref, known);
-  const same = (text: string | null | undefined) => text?.toLowerCase() === wanted.toLowerCase();
   const exact = known.find(({ at }) => at.variant === wanted);
   if (exact) return exact.row;
-  return only(ref, known.filter(({ at }) => at.file === wanted || at.file.endsWith(`/${wanted}`))) ??
-    only(ref, known.filter(({ at }) => same(quantOfName(at.file)))) ??
-    only(ref, known.filter(({ row }) => same(row.quantization)));
+  const low = wanted.toLowerCase().replace(/\.gguf$/, "");
+  const names = ({ at }: { at: AtHub }) => {
+    const path = at.file.toLowerCase().replace(/\.gguf$/, "");
+    return [path, path.replace(/-\d{5}-of-\d{5}$/, "")];
+  };
+  const rules: ((one: { row: R; at: AtHub }) => boolean)[] = [
+    (one) => names(one).includes(low),
+    (one) => names(one).some((path) => path.endsWith(`/${low}`)),
+    ({ at }) => quantOfName(at.file)?.toLowerCase() === low,
+    ({ row }) => row.quantization?.toLowerCase() === low,
+  ];
+  for (const rule of rules) {
+    const row = only(ref, known.filter(rule));
+    if (row) return row;
+  }
 }
 
 /** Returns the row that an import's reference means among those of its name: `latest` when it says no tag, or the only one. */
@@ -50,14 +60,13 @@ function atHub(row: Row, folder: string): AtHub {
   const place = row.local_path.startsWith(`${folder}/`)
     ? hubPlaceOf(row.local_path.slice(folder.length + 1))
     : undefined;
-  return { variant, revision, commit: place?.commit, file: place?.file ?? row.local_path };
+  return { variant, revision, file: place?.file ?? row.local_path };
 }
 
 /** What was asked for without a revision is what the repository's main branch had when it was fetched. */
 function isOfRevision({ revision }: HubRef, at: AtHub): boolean {
-  if (revision === undefined) return at.revision === undefined;
-  return at.revision === revision || at.commit === revision ||
-    /^[0-9a-f]{7,}$/.test(revision) && (at.commit?.startsWith(revision) ?? false);
+  if (at.revision === revision) return true;
+  return revision !== undefined && /^[0-9a-f]{7,}$/.test(revision) && (at.revision?.startsWith(revision) ?? false);
 }
 
 function only<R extends Row>(ref: ModelRef, found: readonly { row: R; at: AtHub }[]): R | undefined {

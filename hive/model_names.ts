@@ -6,12 +6,17 @@
 import { limits } from "../protocol/limits.ts";
 import { basename, dirname } from "../runtime/path.ts";
 
-const quantization = /(?:^|[-._])((?:IQ|TQ|Q)\d(?:_[A-Z0-9]+)*|MXFP\d(?:_[A-Z0-9]+)*|BF16|F16|F32)(?=$|[-._])/gi;
+const quantization =
+  /(?:^|[-_.])((?:UD-)?(?:I?Q\d+(?:_[A-Z0-9]+)*|TQ\d_\d|BF16|FP?16|FP?32|MXFP4(?:_MOE)?))(?=[-.]|$)/gi;
 
-/** Returns the quantization that a file's name tells, in capitals: `Q4_K_M`. */
+/** Returns the quantization that a file's name tells, or else that of its folder, in capitals: `Q4_K_M`. */
 export function quantOfName(path: string): string | undefined {
-  const stem = (splitOf(path)?.stem ?? basename(path)).replace(/\.gguf$/i, "");
-  return [...stem.matchAll(quantization)].at(-1)?.[1].toUpperCase();
+  const [name = "", folder = ""] = path.split("/").reverse();
+  const stem = splitOf(name)?.stem ?? name.replace(/\.gguf$/i, "");
+  for (const text of [stem, folder]) {
+    const label = [...text.matchAll(quantization)].at(-1)?.[1];
+    if (label) return label.toUpperCase();
+  }
 }
 
 /** What the name of one file of a split model tells. */
@@ -43,17 +48,26 @@ export function filesOfModel(path: string): string[] {
   );
 }
 
-/** Where a file of a hub's repository lies below the models folder. */
+/** Where a file of a hub's repository lies below the models folder: `hf/<org>/<repo>/<revision>/<file>`. */
 export interface HubPlace {
   readonly repository: string;
-  readonly commit: string;
+  /** Undefined for the main branch. */
+  readonly revision?: string;
   /** Its path in the repository. */
   readonly file: string;
 }
 
 /** Returns it for a path that is relative to the models folder; undefined when it lies elsewhere. */
 export function hubPlaceOf(relative: string): HubPlace | undefined {
-  const [place, org, repo, commit, ...file] = relative.split("/");
+  const [place, org, repo, revision, ...file] = relative.split("/");
   if (place !== "hf" || file.length === 0) return undefined;
-  return { repository: `${org}/${repo}`, commit, file: file.join("/") };
+  const pinned = revision === mainRevision ? undefined : revision.replaceAll("~", "/");
+  return { repository: `${org}/${repo}`, revision: pinned, file: file.join("/") };
 }
+
+/** Returns the path of it, relative to the models folder. No revision has a tilde. */
+export function pathOfHubPlace({ repository, revision = mainRevision, file }: HubPlace): string {
+  return `hf/${repository}/${revision.replaceAll("/", "~")}/${file}`;
+}
+
+const mainRevision = "main";

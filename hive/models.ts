@@ -109,15 +109,9 @@ export class Models {
     };
   }
 
-  /** Returns the model as `find` does; undefined when it is not here, or damaged and to be fetched again. */
-  async has(ref: ModelRef): Promise<LocalModel | undefined> {
-    try {
-      return await this.find(ref);
-    } catch (error) {
-      const code = error instanceof RbeeError ? error.code : undefined;
-      if (code === "MODEL_NOT_FOUND" || code === "MODEL_LOAD_FAILED") return undefined;
-      throw error;
-    }
+  /** Resolves when the folder was searched for models that no row tells of. */
+  async ready(): Promise<void> {
+    await this.#scanned;
   }
 
   /** Returns what is known of a model that is here. Throws as `find` does. */
@@ -193,7 +187,7 @@ export class Models {
     return this.#picture ??= this.catalog.list(limits.statusModelsMax).filter((row) => !row.damaged).map(factsOfRow);
   }
 
-  /** Enters a model that was downloaded and checked; what it replaces is removed. Throws what reading its header throws. */
+  /** Enters a model that was downloaded and checked. Throws what reading its header throws. */
   async arrived(entry: CatalogEntry, files: readonly ArrivedFile[]): Promise<ModelRecord> {
     const digests = new Map(files.flatMap(({ path, digest }) => digest ? [[basename(path), digest]] : []));
     if (files.length === 1 && entry.digest) digests.set(basename(files[0].path), entry.digest);

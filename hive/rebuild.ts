@@ -66,18 +66,13 @@ function nameOfPlace(models: Models, relative: string): ModelName | undefined {
   }
 }
 
-function nameOfHubPlace({ catalog, folder }: Models, relative: string): ModelName | undefined {
+function nameOfHubPlace({ catalog }: Models, relative: string): ModelName | undefined {
   const hub = hubPlaceOf(relative);
   if (!hub) return undefined;
+  const at = hub.revision === undefined ? "" : `@${hub.revision}`;
   const quant = quantOfName(hub.file);
-  const rows = catalog.variants("hf", hub.repository);
-  const isThere = rows.some((row) => hubPlaceOf(row.local_path.slice(folder.length + 1))?.file === hub.file);
-  const variant = isThere
-    ? `${hub.file}@${hub.commit}` // another version has the name that means the newest one
-    : quant && !rows.some((row) => row.variant === quant)
-    ? quant
-    : hub.file;
-  return { provider: "hf", reference: hub.repository, variant };
+  const isTaken = catalog.variants("hf", hub.repository).some(({ variant }) => variant === `${quant}${at}`);
+  return { provider: "hf", reference: hub.repository, variant: `${quant && !isTaken ? quant : hub.file}${at}` };
 }
 
 function nameOfImport(path: string): ModelName | undefined {

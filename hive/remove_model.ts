@@ -105,6 +105,18 @@ async function removeFile(path: string): Promise<number | undefined> {
   }
 }
 
+/** Removes a model whose bytes were found damaged, so that it can come again; what is not rbee's own stays. */
+export async function discardDamaged(models: Models, ref: ModelRef): Promise<void> {
+  const row = models.rowOf(ref);
+  if (!row?.damaged) return;
+  await models.turns.run(keyOf(row), async () => {
+    const now = models.catalog.byId(row.id);
+    if (!now?.damaged) return;
+    await removeFiles(models, now, { model_ref: refOfRecord(now), removed_bytes: 0, kept: [] });
+    models.catalog.remove(now.id);
+  });
+}
+
 /** The folders of the providers stay. */
 async function removeEmptyFolders(root: string, folder: string): Promise<void> {
   for (let at = folder; dirname(at) !== root && at.startsWith(`${root}/`); at = dirname(at)) {
@@ -129,10 +141,24 @@ async function removeLeftovers(models: Models, ref: ModelRef): Promise<number | 
     const isLeft = !isSymlink && !known.has(path) && (file !== relative || splitOf(file) !== undefined);
     if (!isLeft || !isMeant(ref, file)) continue;
     if (file !== relative && relative.endsWith(".rbee.json") && !await isGone(`${folder}/${file}`)) continue;
+    const part = `${folder}/${file}.part`;
+    if (await isLocked(part)) {
+      throw inUse(printModelRef(ref), "it is being downloaded", "Wait for its end, or cancel it");
+    }
     bytes = (bytes ?? 0) + (await removeFile(path) ?? 0);
     await removeEmptyFolders(models.folder, dirname(path));
   }
   return bytes;
+}
+
+/** Whoever downloads holds its part, also when that is another hive. */
+async function isLocked(part: string): Promise<boolean> {
+  try {
+    using file = await Deno.open(part);
+    return !file.tryLockSync(true);
+  } catch {
+    return false; // none, or nobody's that we could ask
+  }
 }
 
 function leftoverFolder(root: string, ref: ModelRef): string | undefined {
@@ -141,7 +167,7 @@ function leftoverFolder(root: string, ref: ModelRef): string | undefined {
   return `${root}/http/${createHash("sha256").update(ref.url).digest("hex").slice(0, 16)}`;
 }
 
-/** `file` begins with the commit's folder. */
+/** `file` begins with the revision's folder. */
 function isMeant(ref: ModelRef, file: string): boolean {
   if (ref.provider !== "hf" || ref.variant === undefined) return true;
   const inRepository = file.slice(file.indexOf("/") + 1);

@@ -27,7 +27,7 @@ const sidecarFile = z.object({
 export type Sidecar = z.infer<typeof sidecarFile>;
 
 /** What a download's notes tell at least. */
-const downloadNotes = z.object({ digest: z.string().nullish() });
+const downloadNotes = z.object({ size: z.number(), sha256: z.string().nullable() });
 
 /** Returns the path of the sidecar of a model with that first file. */
 export function sidecarOf(path: string): string {
@@ -54,11 +54,12 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
   return sidecarFile.safeParse(await readJson(sidecarOf(path))).data;
 }
 
-/** Returns the digest that the notes of a download tell of its file: `sha256:<hex>`. */
+/** Returns the digest that the notes of a download tell of the file that it became: `sha256:<hex>`. */
 export async function digestOfNotes(path: string): Promise<string | undefined> {
-  const told = downloadNotes.safeParse(await readJson(`${path}.part.json`)).data?.digest ?? undefined;
-  const whole = told === undefined || told.startsWith("sha256:") ? told : `sha256:${told}`;
-  return digest.safeParse(whole).data;
+  const told = downloadNotes.safeParse(await readJson(`${path}.part.json`)).data;
+  const info = await Deno.stat(path).catch(() => undefined);
+  if (!told || told.size !== info?.size) return undefined;
+  return digest.safeParse(`sha256:${told.sha256}`).data;
 }
 
 async function readJson(path: string): Promise<unknown> {
