@@ -19,8 +19,20 @@ export interface Move {
   readonly to: string;
 }
 
-/** What a file is called until it is whole; whoever starts later removes what a killed hive left. */
-export const unfinishedName = /\.[0-9a-f]{8}\.importing$/;
+const unfinishedName = /\.[0-9a-f]{8}\.importing$/;
+
+/** Removes a file that a killed hive left unfinished. Returns whether it was one. */
+export async function removeUnfinished(path: string): Promise<boolean> {
+  if (!unfinishedName.test(path)) return false;
+  try {
+    using file = await Deno.open(path);
+    if (!file.tryLockSync(true)) return false; // another hive is at it
+    await Deno.remove(path);
+    return true;
+  } catch {
+    return false; // gone meanwhile
+  }
+}
 
 /**
  * Places the files below `root` (a real path). Returns the digests of those that had to be copied, by target. Throws
@@ -96,6 +108,7 @@ async function copy(from: string, to: string, steps: Steps, signal: AbortSignal)
   const hash = createHash("sha256");
   using source = await Deno.open(from);
   using target = await Deno.open(to, { write: true, createNew: true, mode: 0o600 });
+  target.lockSync(true); // so that nobody takes it for what a killed hive left
   const buffer = new Uint8Array(limits.modelPieceBytes);
   for (let n: number | null; (n = await source.read(buffer)) !== null;) {
     signal.throwIfAborted();

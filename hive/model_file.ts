@@ -4,13 +4,13 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { type GgufHeader, readGgufHeader } from "../native/gguf.ts";
+import type { GgufHeader } from "../native/gguf.ts";
+import { shapeOf } from "../native/gguf_shape.ts";
 import { RbeeError } from "../protocol/error.ts";
-import type { ModelShape } from "../protocol/model.ts";
 import { basename } from "../runtime/path.ts";
 import type { CatalogRow, ModelFile } from "./catalog.ts";
-import { checkGguf, ggufHeadBytes } from "./gguf_check.ts";
-import { filesOfModel, splitOf } from "./model_names.ts";
+import { checkGguf } from "./gguf_check.ts";
+import { filesOfModel } from "./model_names.ts";
 
 /** What the files of a model tell. */
 export type ModelOnDisk = Pick<
@@ -32,8 +32,10 @@ export async function readModel(
   for (const one of filesOfModel(path)) {
     const file = await statModelFile(one);
     files.push({ ...file, digest: digests.get(file.name) ?? null });
-    if (first) await checkLaterFile(one, file);
-    else checkUse(one, first = await headerOf(one, file));
+    const header = await checkGguf(file.path, one).catch((error) => {
+      throw whyNot(one, error);
+    });
+    if (!first) checkUse(one, first = header);
   }
   const header = first!;
   return {
@@ -44,7 +46,7 @@ export async function readModel(
     architecture: header.architecture,
     context_length: contextLength(header),
     files,
-    shape: shapeOfModel(header, sizeOf(files)),
+    shape: shapeOf(header, sizeOf(files)),
   };
 }
 
@@ -73,39 +75,17 @@ export async function statModelFile(path: string): Promise<Omit<ModelFile, "dige
   }
 }
 
-/** The first bytes are looked at before the rest: what is no GGUF file is told as that, with its path. */
-async function headerOf(path: string, { path: real, size, name }: Omit<ModelFile, "digest">): Promise<GgufHeader> {
-  try {
-    if (splitOf(name) === undefined) checkGguf(await headBytes(real), { path, sizeBytes: size });
-    return await readGgufHeader(real);
-  } catch (error) {
-    throw whyNot(path, error);
-  }
-}
-
-/** Later files of a split model have tensors and next to no metadata. */
-async function checkLaterFile(path: string, { path: real, size }: Omit<ModelFile, "digest">): Promise<void> {
-  try {
-    checkGguf(await headBytes(real), { path, sizeBytes: size });
-  } catch (error) {
-    throw whyNot(path, error);
-  }
-}
-
-async function headBytes(path: string): Promise<Uint8Array> {
-  using file = await Deno.open(path);
-  const head = new Uint8Array(ggufHeadBytes);
-  let filled = 0;
-  for (let n: number | null; filled < head.length && (n = await file.read(head.subarray(filled))) !== null;) {
-    filled += n;
-  }
-  return head.subarray(0, filled);
-}
-
 function whyNot(path: string, error: unknown): RbeeError {
-  if (
-    error instanceof Deno.errors.PermissionDenied || (error as RbeeError)?.cause instanceof Deno.errors.PermissionDenied
-  ) {
+  if (isBarred(error)) {
+    return new RbeeError("ACCESS_DENIED", {
+      message: `Cannot open ${path}: nothing below /dev, /proc and /sys is opened`,
+      details: { path },
+      hint: "Put the file into another folder",
+      cause: error,
+    });
+  }
+  if (error instanceof RbeeError) return error;
+  if (error instanceof Deno.errors.PermissionDenied) {
     return new RbeeError("ACCESS_DENIED", {
       message: `Cannot open ${path}: permission denied`,
       details: { path },
@@ -113,15 +93,12 @@ function whyNot(path: string, error: unknown): RbeeError {
       cause: error,
     });
   }
-  if (!(error instanceof RbeeError)) {
-    return notFound(path, error instanceof Deno.errors.NotFound ? "no such file" : String((error as Error).message));
-  }
-  if (error.details.path !== undefined) return error;
-  return new RbeeError(error.code, {
-    message: error.message.replace("the model: ", `${path}: `),
-    details: { ...error.details, path },
-    cause: error,
-  });
+  return notFound(path, error instanceof Deno.errors.NotFound ? "no such file" : String((error as Error).message));
+}
+
+/** Deno keeps the kernel's folders to programs that may do everything. */
+function isBarred(error: unknown): boolean {
+  return error instanceof Deno.errors.NotCapable || error instanceof Error && isBarred(error.cause);
 }
 
 function notFound(path: string, why: string): RbeeError {
@@ -149,10 +126,6 @@ function checkUse(path: string, { metadata, architecture }: GgufHeader): void {
     details: { path },
     hint: "Use the model's own file",
   });
-}
-
-function shapeOfModel(_header: GgufHeader, _sizeBytes: number): ModelShape | null {
-  return null;
 }
 
 /** How the files of a row are now. */

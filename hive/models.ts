@@ -13,6 +13,7 @@ import {
   type ModelRecord,
   modelRecord,
   type ModelRef,
+  type ModelShape,
   parseModelRef,
   printModelRef,
 } from "../protocol/model.ts";
@@ -37,6 +38,8 @@ export interface LocalModel {
   /** All of its files, the first one first. */
   readonly files: readonly ModelFile[];
   readonly sizeBytes: number;
+  /** What its header tells of its size in memory. */
+  readonly shape: ModelShape | null;
   /** Changes when the file does; what is remembered of a model hangs on it. */
   readonly fingerprint: string;
 }
@@ -105,6 +108,7 @@ export class Models {
       path,
       files: row.files,
       sizeBytes: row.size_bytes,
+      shape: row.shape,
       fingerprint: row.digest ?? `${path}:${size}:${mtime}`,
     };
   }
@@ -243,7 +247,9 @@ export class Models {
   async #builtin(ref: ModelRef & { provider: "builtin" }): Promise<CatalogRow> {
     const path = await builtinModel(this.#options.folder, this.#options.ownFolder);
     const known = this.rowOf(ref);
-    if (known?.local_path === path && !known.damaged && await stateOfFiles(known) === "same") return known;
+    if (known?.local_path === path && known.shape && !known.damaged && await stateOfFiles(known) === "same") {
+      return known;
+    }
     const digests = new Map([[basename(path), tinyDigest]]);
     const downloadedAtUnix = known?.downloaded_at_unix;
     return await this.enter({ provider: "builtin", reference: ref.name }, {
@@ -258,7 +264,7 @@ export class Models {
     const known = this.rowOf(ref);
     try {
       const { path } = await statModelFile(ref.path);
-      if (known?.local_path === path && await stateOfFiles(known) === "same") return known;
+      if (known?.local_path === path && known.shape && await stateOfFiles(known) === "same") return known;
       const downloadedAtUnix = known?.downloaded_at_unix;
       return await this.enter({ provider: "file", reference: ref.path }, {
         path: ref.path,

@@ -10,6 +10,7 @@ import { type ModelName, refOfRecord } from "../protocol/model.ts";
 import type { Log } from "../runtime/log.ts";
 import { basename, dirname } from "../runtime/path.ts";
 import { walkFolder } from "./folder_walk.ts";
+import { removeUnfinished } from "./import_place.ts";
 import { filesOfModel, hubPlaceOf, quantOfName, splitOf } from "./model_names.ts";
 import { keyOf } from "./model_row.ts";
 import type { Models } from "./models.ts";
@@ -23,6 +24,7 @@ export async function enterWhatLies(models: Models, log: Log): Promise<number> {
   const { folder } = models;
   const known = new Set(models.catalog.list().map(({ local_path }) => local_path));
   for await (const { path, relative, isSymlink } of walkFolder(folder, bounds)) {
+    if (!isSymlink && await removeUnfinished(path)) continue;
     // Links are nobody's that rbee made; later files of a split model come with their first one.
     if (isSymlink || !path.endsWith(".gguf") || known.has(path) || (splitOf(path)?.number ?? 1) !== 1) continue;
     try {

@@ -68,7 +68,7 @@ export async function makeBench(options: BenchOptions = {}): Promise<Bench> {
   const events = new Events(async () => ({ version: "0", machine: await machine.read(), workers: pool.list() }));
   const path = fromFileUrl(tinyGguf());
   const files = [{ name: "tiny.gguf", path, size: TINY_BYTES, mtime: 0, digest: null }];
-  const model = { ref: "builtin:tiny", path, files, sizeBytes: TINY_BYTES, fingerprint: "tiny" };
+  const model = { ref: "builtin:tiny", path, files, sizeBytes: TINY_BYTES, shape: null, fingerprint: "tiny" };
   const pool: Pool = new Pool({
     plan: (wish) =>
       Promise.resolve({
