@@ -19,7 +19,7 @@ import { digestOfNotes, digestsOf, readSidecar } from "./sidecar.ts";
 const bounds = { entriesMax: limits.modelFolderEntriesMax, depthMax: limits.modelFolderDepthMax };
 
 /** Returns how many models were entered. Never rejects: what cannot be entered stays where it is, and the log tells. */
-export async function enterWhatLies(models: Models, log: Log): Promise<number> {
+export async function enterWhatLies(models: Models, log: Pick<Log, "info" | "warn">): Promise<number> {
   let entered = 0;
   const { folder } = models;
   const known = new Set(models.catalog.list().map(({ local_path }) => local_path));

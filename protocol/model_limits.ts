@@ -13,7 +13,7 @@ export const modelLimits = Object.freeze({
   /** How many a hive shows in its picture. */
   statusModelsMax: 500,
   /** The newest ones, in lists. */
-  catalogListMax: 10_000,
+  catalogListMax: 5_000,
   /** Bytes that are read, hashed or copied at once: a piece must not hold up whoever else wants to be answered. */
   modelPieceBytes: 256 * 1024,
   /** Files whose length and time are asked for at once. */

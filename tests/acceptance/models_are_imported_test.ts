@@ -180,6 +180,9 @@ Deno.test("what is no model is left with a reason, and two files of one name are
     const body = { model_ref: "import:whole" };
     assert.equal((await world.call({ who: "hive" }, "POST /v1/workers/spawn", { body })).status, 200);
     await oneWorkerIs(world, "idle", 10_000);
+    const third = await world.open({ who: "hive" }, "GET /v1/models/bytes?model_ref=import:whole&file=2");
+    const bytes = new Uint8Array(await third.arrayBuffer());
+    assert.deepEqual(bytes, Deno.readFileSync(join(folder, "whole-00003-of-00003.gguf")));
     const removed = await world.call({ who: "hive" }, "POST /v1/models/remove", {
       body: { model_ref: "import:same-2" },
     });

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { tinyGguf } from "../../native/tiny.ts";
-import { parseText } from "../../protocol/sse.ts";
+import { parseEvents, parseText } from "../../protocol/sse.ts";
 import { dirname, join } from "../../runtime/path.ts";
+import { eventually } from "../support/eventually.ts";
 import { inWorld, nextInferWorks, oneWorkerIs } from "../support/flows.ts";
 import { type Wire, World } from "../support/world.ts";
 
@@ -165,4 +166,62 @@ Deno.test("a model that no row tells of is found after a hive was killed, and th
     await world.startHive();
     const rows = await list(world);
     assert.deepEqual(rows.map((row) => [row.provider, row.digest]).sort(), [["builtin", tinySha], ["hf", tinySha]]);
+  }, () => new World()));
+
+Deno.test("a file from the web is found in the folder of its address although no row tells of it", () =>
+  inWorld(async (world) => {
+    const url = "https://example.org/models/tiny.gguf";
+    const folder = (await sha256(new TextEncoder().encode(url))).slice(0, 16);
+    put(join(world.home, `models/http/${folder}/tiny.gguf`));
+    await world.startHive();
+    assert.deepEqual(await list(world), [], "a folder's name tells no address");
+    const verified = await longWork(world, "/v1/models/verify", { model_ref: url });
+    assert.equal(verified.last.digest, tinySha as unknown);
+    assert.deepEqual((await list(world)).map((row) => [row.provider, row.reference]), [["http", url]]);
+  }, () => new World()));
+
+Deno.test("whoever listens to a hive sees its models come and go", () =>
+  inWorld(async (world) => {
+    await world.startHive();
+    const gone = new AbortController();
+    const events = await world.open({ who: "hive" }, "GET /v1/events", { signal: gone.signal });
+    let seen: string[] = ["nothing yet"];
+    const reading = (async () => {
+      for await (const event of parseEvents(events.body!)) {
+        if (event.event !== "status") continue;
+        const models = JSON.parse(event.data).models as { ref: string; shape: { layers: number } }[];
+        seen = models.map(({ ref, shape }) => `${ref} ${shape.layers}`);
+      }
+    })().catch(() => {}); // we leave
+    const own = put(join(world.userHome, "own.gguf"));
+    const sees = (what: string[]) =>
+      eventually(() => seen.join() === what.join(), {
+        withinMs: 5_000,
+        what: `the models are ${what}`,
+        seen: () => seen.join(),
+      });
+    await sees([]);
+    await longWork(world, "/v1/models/import", { path: own });
+    await sees(["import:own 5"]);
+    Deno.removeSync(join(world.home, "models/import/own.gguf"));
+    assert.deepEqual(await list(world), [], "a file that is gone is noticed");
+    await sees([]);
+    gone.abort();
+    await reading;
+  }, () => new World()));
+
+Deno.test("a folder that became a link is not followed when its model is removed", () =>
+  inWorld(async (world) => {
+    const path = put(hubFile(world, "tiny.Q8_0.gguf"));
+    const other = put(join(world.userHome, "other/tiny.Q8_0.gguf"));
+    await world.startHive();
+    assert.equal((await list(world)).length, 1);
+    Deno.removeSync(dirname(path), { recursive: true });
+    Deno.symlinkSync(dirname(other), dirname(path));
+    const { json } = await world.call({ who: "hive" }, "POST /v1/models/remove", {
+      body: { model_ref: "hf:org/repo" },
+    });
+    assert.deepEqual(json.kept, [path] as unknown);
+    assert.deepEqual(Deno.readFileSync(other), tiny);
+    assert.deepEqual(await list(world), []);
   }, () => new World()));
