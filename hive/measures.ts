@@ -20,6 +20,11 @@ export function countGone(reason: string): void {
   gone().inc({ reason });
 }
 
+/** Counts bytes of models that were sent to who asked. */
+export function countModelBytesSent(bytes: number): void {
+  counter("rbee_hive_model_bytes_sent_total", "Bytes of models that were sent on request").inc(bytes);
+}
+
 /** Returns all metrics of this hive as text. */
 export async function hiveMetrics(workers: readonly Worker[]): Promise<Response> {
   const total = gauge("rbee_hive_workers_total", "Workers by state", ["state"]);

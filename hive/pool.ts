@@ -116,7 +116,7 @@ export class Pool {
         command: options.command(plan.placement.backend),
         key,
         callbackUrl: options.callbackUrl(),
-        modelPath: plan.model.path,
+        modelFiles: plan.model.files,
         folders: options.folders,
         log: `${options.logs}/${id}.log`,
         listen: options.listen,

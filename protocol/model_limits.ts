@@ -12,6 +12,23 @@ export const modelLimits = Object.freeze({
   splitFilesMax: 512,
   /** How many a hive shows in its picture. */
   statusModelsMax: 500,
+  /** The newest ones, in lists. */
+  catalogListMax: 5_000,
+  /** Bytes that are read, hashed or copied at once: a piece must not hold up whoever else wants to be answered. */
+  modelPieceBytes: 256 * 1024,
+  /** Files whose length and time are asked for at once. */
+  modelStatsAtOnce: 16,
+  /** How often a hive looks whether its models' files are still what they were. */
+  catalogLookMs: 60_000,
+  /** Files and folders that are looked at below the models folder. */
+  modelFolderEntriesMax: 100_000,
+  modelFolderDepthMax: 12,
+  /** What an import looks at, takes, and tells of what it did not take. */
+  importEntriesMax: 20_000,
+  importModelsMax: 2_000,
+  importSkippedMax: 1_000,
+  importManifestBytesMax: 1024 * 1024,
+  sidecarBytesMax: 1024 * 1024,
   /** S17: the first try and five more. */
   downloadAttempts: 6,
   downloadBackoffMs: 100,

@@ -67,7 +67,9 @@ export async function makeBench(options: BenchOptions = {}): Promise<Bench> {
   const catalog = await openCatalog(`${folder}/models.db`);
   const models = new Models({ catalog, folder: `${folder}/models`, aliases: {} });
   const events = new Events(async () => ({ version: "0", machine: await machine.read(), workers: pool.list() }));
-  const model = { ref: "builtin:tiny", path: fromFileUrl(tinyGguf()), sizeBytes: TINY_BYTES, fingerprint: "tiny" };
+  const path = fromFileUrl(tinyGguf());
+  const files = [{ name: "tiny.gguf", path, size: TINY_BYTES, mtime: 0, digest: null }];
+  const model = { ref: "builtin:tiny", path, files, sizeBytes: TINY_BYTES, shape: null, fingerprint: "tiny" };
   const pool: Pool = new Pool({
     plan: (wish) =>
       Promise.resolve({
@@ -110,7 +112,17 @@ export async function makeBench(options: BenchOptions = {}): Promise<Bench> {
     oomKills: () => undefined,
   });
   const lease = new Lease({ leased: true });
-  const parts = { pool, models, machine, events, lease, homeId: homeId(token), logs: folder, shutDown() {} };
+  const parts = {
+    pool,
+    models,
+    machine,
+    events,
+    lease,
+    log: quiet,
+    homeId: homeId(token),
+    logs: folder,
+    shutDown() {},
+  };
   const server = serve({
     program: "rbee-hive",
     endpoints: hiveEndpoints(parts),
