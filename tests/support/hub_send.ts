@@ -15,6 +15,7 @@ export interface Sending {
   readonly commit: string;
 }
 
+const resetAfterMs = 200;
 const pieceBytes = 256 * 1024;
 /** A server that never ends its body must end once: when whoever reads has long given up. */
 const endlessBytes = 1024 * 1024 * 1024;
@@ -64,7 +65,11 @@ async function sendBytes(
     at += piece.length;
     if (fault.bytesPerSecond) await pause(1_000 * piece.length / fault.bytesPerSecond);
   }
-  if (fault.cutAt !== undefined && fault.cutAt < end) return reply.end(fault.how ?? "reset");
+  if (fault.cutAt !== undefined && fault.cutAt < end) {
+    // A reset throws away what is still on its way: what was sent is to arrive first.
+    if (fault.how !== "close") await pause(resetAfterMs);
+    return reply.end(fault.how ?? "reset");
+  }
   if (fault.stallAt !== undefined && fault.stallAt < end) await pause(600_000);
   // Fewer or more bytes than announced: only the connection's end can tell.
   if (fault.lengthOff || fault.isEndless) reply.end("close");
