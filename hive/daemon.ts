@@ -18,6 +18,7 @@ import { checkAddress, serve, type Server } from "../runtime/serve.ts";
 import { VERSION } from "../runtime/version.ts";
 import { Calibrations } from "./calibration.ts";
 import { type Catalog, openCatalog } from "./catalog.ts";
+import { Downloads } from "./downloads.ts";
 import { Events } from "./events.ts";
 import { Lease } from "./lease.ts";
 import { MachineReader } from "./machine.ts";
@@ -99,6 +100,7 @@ async function live(flags: DaemonFlags, program: Program, onLog: (log: Log) => v
 interface Hive {
   readonly server: Server;
   readonly pool: Pool;
+  readonly downloads: Downloads;
   readonly events: Events;
   readonly speeds: Speeds;
   readonly timers: Disposable;
@@ -130,10 +132,18 @@ function assemble(ground: Ground): Hive {
     ownFolder: paths.models,
     aliases: config.models.aliases,
   });
+  const downloads = new Downloads({
+    folder: config.models.dir ?? paths.models,
+    stallMs: config.models.stall_timeout_s * 1_000,
+    known: (ref) => models.whereIs(ref),
+    onArrived: (entry) => void ground.catalog.put(entry),
+    memoryBytes: () => largestMemory(machine),
+  });
   const pool: Pool = makePool(ground, { machine, events, models, speeds, callbackUrl: () => server.url });
   const lease = new Lease({ leased: flags.leased });
   const shutDown = () => program.end(new Error("asked by request"));
-  const parts: HiveParts = { pool, models, machine, events, lease, homeId: homeId(token), logs: paths.logs, shutDown };
+  const own = { homeId: homeId(token), logs: paths.logs, shutDown };
+  const parts: HiveParts = { pool, models, downloads, machine, events, lease, ...own };
   const server: Server = serve({
     program: "rbee-hive",
     endpoints: hiveEndpoints(parts),
@@ -144,7 +154,7 @@ function assemble(ground: Ground): Hive {
     portFallback: flags.portFallback,
     tls,
   });
-  return { server, pool, events, speeds, timers: startTimers(pool, lease, ground) };
+  return { server, pool, downloads, events, speeds, timers: startTimers(pool, lease, ground) };
 }
 
 function makePool(
@@ -209,13 +219,27 @@ async function picture(
   return { version: VERSION, machine: now, workers: pool.list(), speeds: speeds.list() };
 }
 
+/** Returns the largest memory that a model could be loaded into; undefined when the machine cannot be read. */
+async function largestMemory(machine: MachineReader): Promise<number | undefined> {
+  try {
+    const { memory_total_bytes, gpus } = await machine.read(limits.hivePictureAgeMs);
+    return Math.max(memory_total_bytes, ...gpus.map((gpu) => gpu.memory_total_bytes)) || undefined;
+  } catch {
+    return undefined; // a wrong probe: whoever spawns a worker is told
+  }
+}
+
 async function takeApart(hive: Hive, log: Log, reason: unknown): Promise<number> {
   const why = reason instanceof Error ? reason.message : String(reason);
   log.info("shutting down", { why, workers: hive.pool.workers().length });
   hive.timers[Symbol.dispose]();
   // A queen that is gone waits for no answers.
+<<<<<<< HEAD
   await hive.pool.stopAll({ drain: !(reason instanceof LeaseOver) });
   hive.speeds.save(performance.now());
+=======
+  await Promise.all([hive.pool.stopAll({ drain: !(reason instanceof LeaseOver) }), hive.downloads.stop()]);
+>>>>>>> f0c3ef4 (wip)
   hive.events.close();
   await hive.server.stop(limits.hiveLastWordsMs);
   log.info("ended");

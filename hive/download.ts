@@ -7,8 +7,10 @@ import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import { Part } from "./download_part.ts";
 import { type Retry, retryAfterMs, Tries } from "./download_tries.ts";
+import { checkGguf } from "./gguf_check.ts";
 import type { RemoteFile } from "./hub.ts";
 import { type Answered, ask, resetText } from "./hub_fetch.ts";
+import { partOf } from "./model_places.ts";
 
 /** What to fetch, and where it goes. */
 export interface FileDownload {
@@ -28,6 +30,9 @@ export interface FileDownload {
   readonly refusal: (response: Response) => RbeeError;
 }
 
+/** Who is told of what. */
+export type Telling = Pick<FileDownload, "onBytes" | "onReceived" | "onRetry">;
+
 /**
  * Fetches the file; when it resolves, all of it is on disk under its name. Returns its SHA-256, or null when it was there
  * already. Throws `DOWNLOAD_FAILED`, `DOWNLOAD_TIMEOUT`, `CHECKSUM_MISMATCH`, `DISK_FULL`, `ACCESS_DENIED`,
@@ -43,10 +48,7 @@ export async function downloadFile(download: FileDownload): Promise<string | nul
   for (let round = 1;; round++) {
     await fetchRest(part, download);
     const sha256 = part.digest();
-    if (file.sha256 === null || sha256 === file.sha256) {
-      await part.finish();
-      return sha256;
-    }
+    if (file.sha256 === null || sha256 === file.sha256) return await finishModelFile(part, file);
     if (round === 2) {
       await part.discard();
       throw mismatch(file, sha256);
@@ -54,6 +56,23 @@ export async function downloadFile(download: FileDownload): Promise<string | nul
     download.onRetry({ reason: "the digest differs", attempt: 2, attempts: 2, waitMs: 0 });
     await part.restart(null);
   }
+}
+
+/**
+ * Makes a whole part the file. Returns its digest. Throws `MODEL_LOAD_FAILED` or `MODEL_INCOMPATIBLE` when it begins a
+ * model and its header is not that of one.
+ */
+export async function finishModelFile(part: Part, file: RemoteFile): Promise<string> {
+  await part.settle();
+  try {
+    if (file.isFirst) await checkGguf(partOf(part.path), part.path);
+  } catch (error) {
+    await part.discard(); // a page that says "log in", most likely
+    throw error;
+  }
+  const sha256 = part.digest();
+  await part.finish();
+  return sha256;
 }
 
 /** Returns the error for a file whose digest is not the one that was told. */

@@ -26,6 +26,8 @@ export interface RemoteFile {
   readonly size: number;
   /** 64 hex digits; null when nobody told. */
   readonly sha256: string | null;
+  /** Whether it begins the model: the first or only one, with the header. */
+  readonly isFirst: boolean;
 }
 
 /** A model that can be fetched. */
@@ -72,7 +74,11 @@ async function atHub(ref: RemoteRef & { provider: "hf" }, lookUp: LookUp): Promi
   const info = await json(`${api}/revision/${encodeURIComponent(revision)}`, repoInfo, { access, wanted, ...lookUp });
   // The commit, not the branch: what is fetched must not change while it is fetched.
   const commit = info.value.sha ?? revision;
-  const files = await listing(`${api}/tree/${encodeURIComponent(commit)}?recursive=true`, { access, wanted, ...lookUp });
+  const files = await listing(`${api}/tree/${encodeURIComponent(commit)}?recursive=true`, {
+    access,
+    wanted,
+    ...lookUp,
+  });
   const { variant } = ref;
   const repo = `hf:${name}`;
   const { memoryBytes, signal } = lookUp;
@@ -80,10 +86,12 @@ async function atHub(ref: RemoteRef & { provider: "hf" }, lookUp: LookUp): Promi
   const isNameable = /^[A-Za-z0-9][A-Za-z0-9._/-]*$/.test(chosen.name);
   const told: RemoteRef = variant === undefined && isNameable ? { ...ref, variant: chosen.name } : ref;
   const at = (path: string) =>
-    `${access.endpoint}/${name}/resolve/${encodeURIComponent(commit)}/${path.split("/").map(encodeURIComponent).join("/")}`;
+    `${access.endpoint}/${name}/resolve/${encodeURIComponent(commit)}/${
+      path.split("/").map(encodeURIComponent).join("/")
+    }`;
   const known: RemoteFile[] = [];
   for (const [number, file] of chosen.files.entries()) {
-    const remote = { ...file, url: at(file.path) };
+    const remote = { ...file, url: at(file.path), isFirst: number === 0 };
     // Asked of the first in any case: a gated repository shows its list to everybody, and its files to few.
     const told = number === 0 || file.sha256 === null
       ? await askHead(remote.url, { ...wanted, file: file.path }, access, signal)
@@ -246,7 +254,7 @@ async function onServer(ref: RemoteRef & { provider: "http" }, signal?: AbortSig
     });
   }
   const sha256 = toldDigest(head);
-  const files = [{ path, url: ref.url, size, sha256 }];
+  const files = [{ path, url: ref.url, size, sha256, isFirst: true }];
   return { ref, quantization: quantizationOf(path), sizeBytes: size, digest: digestOf([sha256]), files };
 }
 

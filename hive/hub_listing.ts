@@ -25,8 +25,7 @@ export interface Candidate {
   readonly files: readonly ListedFile[];
 }
 
-const quantLabel =
-  /(?:^|[-_.])((?:UD-)?(?:I?Q\d+(?:_[A-Z0-9]+)*|TQ\d_\d|BF16|FP?16|FP?32|MXFP4(?:_MOE)?))(?=[-.]|$)/gi;
+const quantLabel = /(?:^|[-_.])((?:UD-)?(?:I?Q\d+(?:_[A-Z0-9]+)*|TQ\d_\d|BF16|FP?16|FP?32|MXFP4(?:_MOE)?))(?=[-.]|$)/gi;
 const splitName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/i;
 /** Beside models lie projectors for images and data of quantisation: nothing that can be loaded by itself. */
 const noModel = /(^|[/._-])(mmproj|imatrix)/i;

@@ -60,6 +60,15 @@ export class Models {
     }
   }
 
+  /** Returns where a model that was fetched lies; undefined when it is not known to be here. */
+  whereIs(ref: ModelRef & { provider: "hf" | "http" }): Promise<string | undefined> {
+    const reference = ref.provider === "hf" ? `${ref.org}/${ref.repo}` : ref.url;
+    const known = this.#options.catalog.find(ref.provider, reference);
+    const variant = ref.provider === "hf" ? `${ref.variant ?? ""}${ref.revision ? `@${ref.revision}` : ""}` : "";
+    const isIt = known?.variant === variant && isThere(known.local_path);
+    return Promise.resolve(isIt ? known.local_path : undefined);
+  }
+
   /** Returns what the catalog knows; models whose file is gone are forgotten on the way. */
   list(): ModelRecord[] {
     for (const record of this.#options.catalog.list()) {

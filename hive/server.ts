@@ -10,6 +10,8 @@ import { workerId } from "../protocol/worker.ts";
 import { isFile } from "../runtime/files.ts";
 import { type Endpoint, endpoint } from "../runtime/serve.ts";
 import { VERSION } from "../runtime/version.ts";
+import { downloadEndpoints } from "./download_endpoints.ts";
+import type { Downloads } from "./downloads.ts";
 import type { Events } from "./events.ts";
 import type { Lease } from "./lease.ts";
 import { tailLog } from "./log_tail.ts";
@@ -22,6 +24,7 @@ import type { Pool } from "./pool.ts";
 export interface HiveParts {
   readonly pool: Pool;
   readonly models: Models;
+  readonly downloads: Downloads;
   readonly machine: MachineReader;
   readonly events: Events;
   readonly lease: Lease;
@@ -38,7 +41,13 @@ const gb = (bytes: number) => Math.round(bytes / bytesPerGb * 100) / 100;
 
 /** Returns every endpoint of a hive. */
 export function hiveEndpoints(parts: HiveParts): Endpoint[] {
-  return [...healthEndpoints(parts), ...workerEndpoints(parts), ...machineEndpoints(parts), ...controlEndpoints(parts)];
+  return [
+    ...healthEndpoints(parts),
+    ...workerEndpoints(parts),
+    ...machineEndpoints(parts),
+    ...downloadEndpoints(parts),
+    ...controlEndpoints(parts),
+  ];
 }
 
 function healthEndpoints({ pool, homeId }: HiveParts): Endpoint[] {
