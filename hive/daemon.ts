@@ -234,12 +234,8 @@ async function takeApart(hive: Hive, log: Log, reason: unknown): Promise<number>
   log.info("shutting down", { why, workers: hive.pool.workers().length });
   hive.timers[Symbol.dispose]();
   // A queen that is gone waits for no answers.
-<<<<<<< HEAD
-  await hive.pool.stopAll({ drain: !(reason instanceof LeaseOver) });
-  hive.speeds.save(performance.now());
-=======
   await Promise.all([hive.pool.stopAll({ drain: !(reason instanceof LeaseOver) }), hive.downloads.stop()]);
->>>>>>> f0c3ef4 (wip)
+  hive.speeds.save(performance.now());
   hive.events.close();
   await hive.server.stop(limits.hiveLastWordsMs);
   log.info("ended");

@@ -24,6 +24,8 @@ export interface HubReply {
   write(bytes: Uint8Array): Promise<void>;
   /** Ends the connection: `reset` as a machine that vanished (RST), `close` as one that was ended in order. */
   end(how: "reset" | "close"): void;
+  /** Resolves when the other side has closed the connection, or it was ended here. */
+  gone(): Promise<void>;
 }
 
 /** Answers one request. The connection is kept for the next one unless the reply was ended. */
@@ -65,6 +67,10 @@ export class HubListener implements Disposable {
           end: (how) => {
             ended = true;
             this.#end(connection, how);
+          },
+          gone: async () => {
+            ended = true;
+            while (await connection.read(new Uint8Array(1)).catch(() => null) !== null);
           },
         });
         ended ||= request.headers.get("connection") === "close";

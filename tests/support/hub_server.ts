@@ -120,7 +120,9 @@ export class HubServer implements Disposable {
     const asked = { request, url, log, reply: counted(reply, log) };
     if (url.pathname === "/_stats" || url.pathname === "/_faults") return await this.#control(asked);
     if (origin === "hub" && url.pathname.startsWith("/api/models/")) return await this.#api(asked);
-    await this.#file(origin, asked);
+    // Through a proxy, which this server can be as well, both origins are asked here.
+    const isCdn = origin === "cdn" || url.port === String(this.#cdn.port);
+    await this.#file(isCdn ? "cdn" : "hub", asked);
   }
 
   /** For whoever drives this server from another process: `GET /_stats`, `POST /_faults` (a list; replaces all). */
@@ -274,6 +276,7 @@ function counted(reply: HubReply, log: HubLogEntry): HubReply {
       log.bytes += bytes.length;
     },
     end: reply.end,
+    gone: reply.gone,
   };
 }
 
