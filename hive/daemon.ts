@@ -18,7 +18,8 @@ import { checkAddress, serve, type Server } from "../runtime/serve.ts";
 import { VERSION } from "../runtime/version.ts";
 import { Calibrations } from "./calibration.ts";
 import { type Catalog, openCatalog } from "./catalog.ts";
-import { Downloads } from "./downloads.ts";
+import type { Downloads } from "./downloads.ts";
+import { hiveDownloads } from "./hive_downloads.ts";
 import { Events } from "./events.ts";
 import { Lease } from "./lease.ts";
 import { MachineReader } from "./machine.ts";
@@ -132,13 +133,7 @@ function assemble(ground: Ground): Hive {
     ownFolder: paths.models,
     aliases: config.models.aliases,
   });
-  const downloads = new Downloads({
-    folder: config.models.dir ?? paths.models,
-    stallMs: config.models.stall_timeout_s * 1_000,
-    known: (ref) => models.whereIs(ref),
-    onArrived: (entry) => void ground.catalog.put(entry),
-    memoryBytes: () => largestMemory(machine),
-  });
+  const downloads = hiveDownloads({ paths, config, models, machine, catalog: ground.catalog });
   const pool: Pool = makePool(ground, { machine, events, models, speeds, callbackUrl: () => server.url });
   const lease = new Lease({ leased: flags.leased });
   const shutDown = () => program.end(new Error("asked by request"));
@@ -217,16 +212,6 @@ async function picture(
     return machine.detected();
   });
   return { version: VERSION, machine: now, workers: pool.list(), speeds: speeds.list() };
-}
-
-/** Returns the largest memory that a model could be loaded into; undefined when the machine cannot be read. */
-async function largestMemory(machine: MachineReader): Promise<number | undefined> {
-  try {
-    const { memory_total_bytes, gpus } = await machine.read(limits.hivePictureAgeMs);
-    return Math.max(memory_total_bytes, ...gpus.map((gpu) => gpu.memory_total_bytes)) || undefined;
-  } catch {
-    return undefined; // a wrong probe: whoever spawns a worker is told
-  }
 }
 
 async function takeApart(hive: Hive, log: Log, reason: unknown): Promise<number> {

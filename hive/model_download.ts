@@ -96,7 +96,10 @@ export class ModelDownload {
   }
 
   /** Takes bytes of a peer; see `Receipt.take`. Throws `INVALID_REQUEST` when this download is not one from a peer. */
-  async take(at: { file: number; offset: number }, body: ReadableStream<Uint8Array> | null) {
+  async take(
+    at: { file: number; offset: number },
+    body: ReadableStream<Uint8Array> | null,
+  ): Promise<{ offset: number; complete: boolean }> {
     const receipt = await this.#receipt;
     if (receipt && this.isActive) return await receipt.take(at, body);
     await body?.cancel();

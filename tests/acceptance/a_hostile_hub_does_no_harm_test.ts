@@ -3,7 +3,7 @@ import { join } from "../../runtime/path.ts";
 import { type HubWorld, inHubWorld, modelOf } from "../support/hub_world.ts";
 import type { HubFault } from "../support/hub_faults.ts";
 
-const twoMb = modelOf(2 * 1024 * 1024);
+const threeMb = modelOf(3 * 1024 * 1024);
 const repo = "acme/story-GGUF";
 const file = "story-Q4_K_M.gguf";
 const ref = `hf:${repo}:Q4_K_M`;
@@ -27,12 +27,12 @@ const breaks: Record<string, { faults: HubFault[]; code: RegExp; message: RegExp
   "more bytes than the hub told": {
     faults: [{ on: "bytes", lengthOff: 10 }],
     code: /^DOWNLOAD_FAILED$/,
-    message: /announces 2097162 bytes, and the file has 2097152/,
+    message: /announces 3145738 bytes, and the file has 3145728/,
   },
   "fewer bytes than the hub told": {
     faults: [{ on: "bytes", lengthOff: -10 }],
     code: /^DOWNLOAD_FAILED$/,
-    message: /announces 2097142 bytes/,
+    message: /announces 3145718 bytes/,
   },
   "a redirect that has no end": {
     faults: [{ on: "bytes", redirectTo: "/acme/story-GGUF/resolve/main/story-Q4_K_M.gguf" }],
@@ -63,7 +63,7 @@ const breaks: Record<string, { faults: HubFault[]; code: RegExp; message: RegExp
 
 Deno.test("what a hub does wrong with a file is one clear error, and leaves nothing that counts", async (t) => {
   await inHubWorld(async (at) => {
-    await at.hub.add(repo, { [file]: twoMb });
+    await at.hub.add(repo, { [file]: threeMb });
     const before = at.files(at.world.root);
     for (const [what, { faults, code, message }] of Object.entries(breaks)) {
       await t.step(what, async () => {
@@ -90,7 +90,12 @@ const cured: Record<string, HubFault[]> = {
     { on: "bytes", cutAt: 1_000_000, how: "close", times: 1 },
     { on: "bytes", ignoresRange: true },
   ],
-  "a server that is busy now and says how long": [{ on: "bytes", status: 429, headers: { "retry-after": "1" }, times: 2 }],
+  "a server that is busy now and says how long": [{
+    on: "bytes",
+    status: 429,
+    headers: { "retry-after": "1" },
+    times: 2,
+  }],
   "a file that changes at the hub meanwhile": [
     { on: "bytes", cutAt: 1_000_000, how: "close", headers: { etag: '"before"' }, times: 1 },
   ],
@@ -102,11 +107,11 @@ Deno.test("what a hub does wrong for a while is got over", async (t) => {
   for (const [what, faults] of Object.entries(cured)) {
     await t.step(what, async () => {
       await inHubWorld(async (at) => {
-        await at.hub.add(repo, { [file]: twoMb });
+        await at.hub.add(repo, { [file]: threeMb });
         at.hub.faults.add(...faults);
         const { last } = await at.pull(ref);
         assert.equal(last.stage, "complete", last.message);
-        assert.deepEqual(Deno.readFileSync(String(last.local_path)), twoMb);
+        assert.deepEqual(Deno.readFileSync(String(last.local_path)), threeMb);
         assert.deepEqual(at.files(), [last.local_path], "no part is left");
       });
     });
@@ -122,7 +127,7 @@ Deno.test("names that lead out of the folder are refused, whatever else the repo
     ];
     for (const [number, name] of names.entries()) {
       await t.step(JSON.stringify(name.slice(0, 40)), async () => {
-        await at.hub.add(`acme/evil${number}-GGUF`, { [name]: twoMb });
+        await at.hub.add(`acme/evil${number}-GGUF`, { [name]: threeMb });
         const { status, json } = await at.ask(`hf:acme/evil${number}-GGUF`);
         assert.equal(status, 502, JSON.stringify(json));
         assert.equal(json.error.code, "INVALID_RESPONSE");
@@ -135,7 +140,7 @@ Deno.test("names that lead out of the folder are refused, whatever else the repo
 
 Deno.test("a link in the models folder that leads out is not written through", async () => {
   await inHubWorld(async (at) => {
-    await at.hub.add(repo, { [file]: twoMb });
+    await at.hub.add(repo, { [file]: threeMb });
     const outside = join(at.world.root, "outside");
     Deno.mkdirSync(outside);
     Deno.mkdirSync(join(at.models, "hf"), { recursive: true });
@@ -154,7 +159,7 @@ Deno.test("a redirect from the internet to an address of this network is refused
     at.world.env.HF_ENDPOINT = "http://hub.example";
   };
   await inHubWorld(async (at) => {
-    await at.hub.add(repo, { [file]: twoMb });
+    await at.hub.add(repo, { [file]: threeMb });
     for (const target of [at.hub.cdnUrl, "http://[::1]:1/", "http://10.0.0.1/", "http://169.254.169.254/latest"]) {
       at.hub.faults.clear();
       at.hub.faults.add({ on: "resolve", method: "GET", redirectTo: target });
@@ -171,7 +176,7 @@ Deno.test("the token goes to the hub alone, and is told to nobody", async () => 
   const token = "hf_averysecrettokenindeed";
   const prepare = (at: HubWorld) => void (at.world.env.HF_TOKEN = token);
   await inHubWorld(async (at) => {
-    await at.hub.add(repo, { [file]: twoMb }, { isGated: true });
+    await at.hub.add(repo, { [file]: threeMb }, { isGated: true });
     at.hub.faults.add({ on: "bytes", cutAt: 1_000_000, how: "close", times: 1 });
     const { last, events } = await at.pull(ref);
     assert.equal(last.stage, "complete", last.message);
@@ -188,7 +193,7 @@ Deno.test("who may not read a repository is told what is missing", async (t) => 
   const says = async (token: string | undefined, code: string, message: RegExp, hint: RegExp) => {
     const prepare = (at: HubWorld) => void (token && (at.world.env.HF_TOKEN = token));
     await inHubWorld(async (at) => {
-      await at.hub.add(repo, { [file]: twoMb }, { isGated: true });
+      await at.hub.add(repo, { [file]: threeMb }, { isGated: true });
       const { json } = await at.ask(ref);
       assert.equal(json.error.code, code);
       assert.match(String(json.error.message), message);
@@ -196,6 +201,9 @@ Deno.test("who may not read a repository is told what is missing", async (t) => 
     }, { tokens: ["hf_known"], accepted: ["hf_good"], prepare });
   };
   await t.step("no token", () => says(undefined, "ACCESS_DENIED", /HF_TOKEN is not set/, /acme\/story-GGUF.*HF_TOKEN/));
-  await t.step("a wrong one", () => says("hf_wrong", "ACCESS_DENIED", /token of HF_TOKEN is wrong/, /settings\/tokens/));
+  await t.step(
+    "a wrong one",
+    () => says("hf_wrong", "ACCESS_DENIED", /token of HF_TOKEN is wrong/, /settings\/tokens/),
+  );
   await t.step("terms", () => says("hf_known", "ACCESS_DENIED", /terms are not accepted/, /http.*acme\/story-GGUF/));
 });

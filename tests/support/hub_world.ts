@@ -6,7 +6,7 @@
 import type { DownloadRecord } from "../../protocol/hive_routes.ts";
 import { type ParsedEvent, parseEvents } from "../../protocol/sse.ts";
 import { join } from "../../runtime/path.ts";
-import { HubServer } from "./hub_server.ts";
+import { type HubOptions, HubServer } from "./hub_server.ts";
 import { type Answer, World } from "./world.ts";
 
 /** A model with this many bytes: a real one, and something behind it that no loader minds. */
@@ -30,10 +30,11 @@ export interface Followed {
 
 /** A world, its hive and a hub. */
 export class HubWorld implements AsyncDisposable {
-  readonly world = new World();
+  readonly world: World;
   readonly hub: HubServer;
 
-  constructor(options: ConstructorParameters<typeof HubServer>[0] = {}) {
+  constructor(options: HubOptions = {}, world: World = new World()) {
+    this.world = world;
     this.hub = new HubServer(options);
     this.world.env.HF_ENDPOINT = this.hub.url;
     this.world.configure({ models: { stall_timeout_s: 1 } });
@@ -55,12 +56,12 @@ export class HubWorld implements AsyncDisposable {
   }
 
   /** Follows a download to its end. */
-  async follow(id: string, onEvent: (event: ParsedEvent) => void = () => {}, signal?: AbortSignal): Promise<Followed> {
+  async follow(id: string, onEvent?: (event: ParsedEvent) => void, signal?: AbortSignal): Promise<Followed> {
     const response = await this.world.open({ who: "hive" }, `GET /v1/models/download/progress?id=${id}`, { signal });
     const events: ParsedEvent[] = [];
     for await (const event of parseEvents(response.body ?? new Blob([]).stream())) {
       events.push(event);
-      onEvent(event);
+      onEvent?.(event);
     }
     const plain = events.filter(({ event, data }) => event === undefined && data !== "[DONE]");
     const words = events.filter(({ event }) => event === "narration").map(({ data }) => JSON.parse(data).human);
@@ -100,7 +101,7 @@ export class HubWorld implements AsyncDisposable {
 /** Runs a test in such a world with a hive that an operator started. What happened is added to a failure. */
 export async function inHubWorld(
   test: (world: HubWorld) => Promise<void>,
-  options: ConstructorParameters<typeof HubServer>[0] & { prepare?: (world: HubWorld) => void } = {},
+  options: HubOptions & { prepare?: (world: HubWorld) => void } = {},
 ): Promise<void> {
   await using hubWorld = new HubWorld(options);
   options.prepare?.(hubWorld);
