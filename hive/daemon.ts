@@ -17,6 +17,8 @@ import { checkAddress, serve, type Server } from "../runtime/serve.ts";
 import { VERSION } from "../runtime/version.ts";
 import { Calibrations } from "./calibration.ts";
 import { type Catalog, openCatalog } from "./catalog.ts";
+import type { Downloads } from "./downloads.ts";
+import { hiveDownloads } from "./hive_downloads.ts";
 import { Events } from "./events.ts";
 import { Lease } from "./lease.ts";
 import { MachineReader } from "./machine.ts";
@@ -101,6 +103,7 @@ async function live(flags: DaemonFlags, program: Program, onLog: (log: Log) => v
 interface Hive {
   readonly server: Server;
   readonly pool: Pool;
+  readonly downloads: Downloads;
   readonly events: Events;
   readonly speeds: Speeds;
   readonly timers: Disposable;
@@ -134,20 +137,12 @@ function assemble(ground: Ground): Hive {
     onChange: () => events.changed(),
   });
   models.searching(enterWhatLies(models, log));
+  const downloads = hiveDownloads({ paths, config, models, machine });
   const pool: Pool = makePool(ground, { machine, events, models, speeds, callbackUrl: () => server.url });
   const lease = new Lease({ leased: flags.leased });
   const shutDown = () => program.end(new Error("asked by request"));
-  const parts: HiveParts = {
-    pool,
-    models,
-    machine,
-    events,
-    lease,
-    log,
-    homeId: homeId(token),
-    logs: paths.logs,
-    shutDown,
-  };
+  const own = { log, homeId: homeId(token), logs: paths.logs, shutDown };
+  const parts: HiveParts = { pool, models, downloads, machine, events, lease, ...own };
   const server: Server = serve({
     program: "rbee-hive",
     endpoints: hiveEndpoints(parts),
@@ -158,7 +153,7 @@ function assemble(ground: Ground): Hive {
     portFallback: flags.portFallback,
     tls,
   });
-  return { server, pool, events, speeds, timers: startTimers({ pool, lease, models }, ground) };
+  return { server, pool, downloads, events, speeds, timers: startTimers({ pool, lease, models }, ground) };
 }
 
 function makePool(
@@ -224,7 +219,7 @@ async function takeApart(hive: Hive, log: Log, reason: unknown): Promise<number>
   log.info("shutting down", { why, workers: hive.pool.workers().length });
   hive.timers[Symbol.dispose]();
   // A queen that is gone waits for no answers.
-  await hive.pool.stopAll({ drain: !(reason instanceof LeaseOver) });
+  await Promise.all([hive.pool.stopAll({ drain: !(reason instanceof LeaseOver) }), hive.downloads.stop()]);
   hive.speeds.save(performance.now());
   hive.events.close();
   await hive.server.stop(limits.hiveLastWordsMs);

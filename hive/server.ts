@@ -11,6 +11,8 @@ import { isFile } from "../runtime/files.ts";
 import type { Log } from "../runtime/log.ts";
 import { type Endpoint, endpoint } from "../runtime/serve.ts";
 import { VERSION } from "../runtime/version.ts";
+import { downloadEndpoints } from "./download_endpoints.ts";
+import type { Downloads } from "./downloads.ts";
 import type { Events } from "./events.ts";
 import type { Lease } from "./lease.ts";
 import { tailLog } from "./log_tail.ts";
@@ -24,6 +26,7 @@ import type { Pool } from "./pool.ts";
 export interface HiveParts {
   readonly pool: Pool;
   readonly models: Models;
+  readonly downloads: Downloads;
   readonly machine: MachineReader;
   readonly events: Events;
   readonly lease: Lease;
@@ -46,6 +49,7 @@ export function hiveEndpoints(parts: HiveParts): Endpoint[] {
     ...workerEndpoints(parts),
     ...modelEndpoints(parts),
     ...machineEndpoints(parts),
+    ...downloadEndpoints(parts),
     ...controlEndpoints(parts),
   ];
 }

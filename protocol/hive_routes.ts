@@ -14,6 +14,15 @@ const modelText = z.string().min(1).max(limits.modelRefCharsMax);
 const namedModel = z.strictObject({ model_ref: modelText });
 const downloadId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/);
 
+/** Schema of one file of a model as another hive has it. */
+export const peerFile = z.strictObject({
+  /** Its path in the repository. */
+  path: z.string().min(1).max(limits.filePathCharsMax),
+  size_bytes: z.number().int().min(1),
+  /** 64 hex digits. */
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
 /** Schema of one download of a hive. */
 export const downloadRecord = z.object({
   download_id: downloadId,
@@ -124,8 +133,31 @@ export const hiveRoutes = Object.freeze({
     body: namedModel.extend({
       /** `peer`: the bytes come by `receiveModel` from whoever asks; the hub tells digest and length all the same. */
       source: z.enum(["hub", "peer"]).default("hub"),
+      /** What the sender knows of the files, for `peer` when the hub does not answer. */
+      files: z.array(peerFile).min(1).max(limits.splitFilesMax).optional(),
     }),
-    answer: z.object({ download_id: z.string(), local_path: z.string().optional() }),
+    answer: z.object({
+      /** `here` when there is nothing to fetch. */
+      download_id: z.string(),
+      local_path: z.string().optional(),
+      /** How many bytes of each file are here: where a sender goes on. */
+      files: z.array(z.object({ size_bytes: z.number(), offset: z.number() })).optional(),
+    }),
+  }),
+  /**
+   * Bytes of one file of a download from a `peer`, as the body, from `offset` on. The files come in their order. An offset
+   * that does not go on from what is here is refused with the right `details.file` and `details.offset`.
+   */
+  receiveModel: route({
+    method: "POST",
+    path: "/v1/models/download/:id/bytes",
+    access: "token",
+    query: z.object({
+      file: z.coerce.number().int().min(0).max(limits.splitFilesMax).default(0),
+      offset: z.coerce.number().int().min(0).default(0),
+    }),
+    upload: true,
+    answer: z.object({ offset: z.number(), complete: z.boolean() }),
   }),
   /** S16: `progressEvent`s, the last one `complete` or `error`, then the end mark. */
   downloadProgress: route({

@@ -42,9 +42,35 @@ export const modelLimits = Object.freeze({
   downloadsMax: 16,
   /** What a disk must have free beside the model. */
   downloadSpareBytes: 256 * 1024 * 1024,
+  /** What is read at once, and what is hashed and written at once. */
+  downloadReadBytes: 256 * 1024,
+  downloadPieceBytes: 1024 * 1024,
+  /** How much may lie in the system's memory before it goes to the disk: a loaded disk then holds up nobody. */
+  downloadSyncBytes: 64 * 1024 * 1024,
+  /** What a part is hashed by when it is taken up again: short enough that nobody waits for it. */
+  downloadHashPieceBytes: 256 * 1024,
+  /** A try that brought less than this does not count as one that went well. */
+  downloadGainBytesMin: 64 * 1024,
+  /** The longest that a server's Retry-After is obeyed. */
+  downloadRetryAfterMsMax: 60_000,
+  /** How often a file that another hive of this user is fetching is looked at. */
+  downloadLockLookMs: 200,
+  /** Ended downloads, whose last word can still be read. */
+  downloadsKeptMax: 64,
+  /** Lines about retries that a follower who comes late still gets. */
+  downloadWordsMax: 50,
+  /** The speed that is told is that of this last while. */
+  downloadSpeedMs: 2_000,
   hubAnswerBytesMax: 32 * 1024 * 1024,
   hubCallMs: 30_000,
   hubRedirectsMax: 5,
+  hubPagesMax: 100,
+  /** How long what a reference means is remembered. */
+  hubLookUpKeepMs: 30_000,
+  hubTokenCharsMax: 4_096,
+  /** A file's name below a repository: with what is appended to it while it arrives it must stay below 256. */
+  fileNameBytesMax: 240,
+  filePathCharsMax: 1_000,
   /** A whole lookup: metadata and header. */
   modelLookUpMs: 60_000,
 });

@@ -38,7 +38,12 @@ export const progressEvent = z.discriminatedUnion("stage", [
     vram_mb: z.number(),
   }),
   z.object({ stage: z.literal("ready") }),
-  z.object({ stage: z.literal("error"), message: z.string() }),
+  z.object({
+    stage: z.literal("error"),
+    message: z.string(),
+    /** The error itself, as it stands in an error body; for whoever goes on with it. */
+    error: z.record(z.string(), z.unknown()).optional(),
+  }),
 ]);
 
 /** One progress event; after `complete`, `ready` and `error` nothing follows but the end mark. */

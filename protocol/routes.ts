@@ -22,6 +22,8 @@ export interface Route {
   readonly query?: z.ZodType;
   readonly answer?: z.ZodType;
   readonly stream?: boolean;
+  /** The body is bytes that the handler reads as they come, without a bound of size or time of the server's own. */
+  readonly upload?: boolean;
 }
 
 /** Returns a route, frozen, with its literal types kept. */

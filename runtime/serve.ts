@@ -27,6 +27,8 @@ export interface Context {
   readonly correlationId: string;
   /** The id of the last event that a reader which comes back has seen. */
   readonly lastEventId?: string;
+  /** The request's body, unread; null when there is none. For routes with `upload`. */
+  readonly upload: ReadableStream<Uint8Array> | null;
   /** Returns whether the caller sent that very secret as its bearer token; so no handler holds what it was sent. */
   sent(secret: string): boolean;
   /** Returns a streamed answer; the handler returns it as its own. */
@@ -242,6 +244,7 @@ async function answer(
       stopping: state.stopping,
       correlationId,
       lastEventId: request.headers.get("last-event-id") ?? undefined,
+      upload: one.route.upload ? request.body : null,
       sent: (secret) => sentSecret(request, secret),
       stream: (produce, more) => eventStream(produce, { keepAlive: true, ...more, open: state.open }),
     };

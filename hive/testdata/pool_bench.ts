@@ -10,6 +10,7 @@ import type { Peer } from "../../runtime/call.ts";
 import type { Log } from "../../runtime/log.ts";
 import { fromFileUrl } from "../../runtime/path.ts";
 import { serve } from "../../runtime/serve.ts";
+import { Downloads } from "../downloads.ts";
 import { Events } from "../events.ts";
 import { Lease } from "../lease.ts";
 import { MachineReader } from "../machine.ts";
@@ -112,17 +113,13 @@ export async function makeBench(options: BenchOptions = {}): Promise<Bench> {
     oomKills: () => undefined,
   });
   const lease = new Lease({ leased: true });
-  const parts = {
-    pool,
-    models,
-    machine,
-    events,
-    lease,
-    log: quiet,
-    homeId: homeId(token),
-    logs: folder,
-    shutDown() {},
-  };
+  const downloads = new Downloads({
+    ...{ folder, stallMs: 1_000, onArrived() {} },
+    known: () => Promise.resolve(undefined),
+    memoryBytes: () => Promise.resolve(undefined),
+  });
+  const own = { log: quiet, homeId: homeId(token), logs: folder, shutDown() {} };
+  const parts = { pool, models, downloads, machine, events, lease, ...own };
   const server = serve({
     program: "rbee-hive",
     endpoints: hiveEndpoints(parts),
