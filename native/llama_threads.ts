@@ -18,6 +18,8 @@ export interface CalibrationOptions {
   /** A token that is no control token; what it means does not matter. */
   readonly token: number;
   readonly signal: AbortSignal;
+  /** The clock in milliseconds; tests bring their own. */
+  readonly now?: () => number;
 }
 
 /** One candidate is measured for this long, unless the whole budget ends first. */
@@ -34,8 +36,8 @@ const bytesPerThreadMax = 5e9 * 0.4;
 
 /** Returns the chosen number and what each candidate reached; leaves sequence 0 empty. Throws the signal's reason. */
 export async function calibrateThreads(options: CalibrationOptions): Promise<Calibration> {
-  const { context, cores, modelBytes, signal } = options;
-  const deadline = performance.now() + limits.calibrationMs;
+  const { context, cores, modelBytes, signal, now = () => performance.now() } = options;
+  const deadline = now() + limits.calibrationMs;
   const measured = new Map<number, number>();
   let position = 0;
   const step = async () => {
@@ -44,18 +46,18 @@ export async function calibrateThreads(options: CalibrationOptions): Promise<Cal
       context.disposeSequence(0);
       position = 0;
     }
-    const start = performance.now();
+    const start = now();
     context.initBatch(1);
     context.addToBatch(0, position++, Uint32Array.of(options.token), Uint32Array.of(0));
     await context.decodeBatch();
-    return performance.now() - start;
+    return now() - start;
   };
   try {
     for (const threads of threadCandidates(cores, modelBytes)) {
-      if (measured.size > 0 && performance.now() > deadline) break;
+      if (measured.size > 0 && now() > deadline) break;
       context.setThreads(threads);
       const best = Math.max(0, ...measured.values());
-      measured.set(threads, await measure(step, { deadline, best }));
+      measured.set(threads, await measure(step, { isOver: () => now() > deadline, best }));
     }
   } finally {
     context.disposeSequence(0);
@@ -82,15 +84,15 @@ export function chooseThreads(tokensPerSecond: ReadonlyMap<number, number>): num
 }
 
 /** Returns tokens per second. The first step is not counted, unless it says enough: it pages in weights. */
-async function measure(step: () => Promise<number>, { deadline, best }: { deadline: number; best: number }) {
+async function measure(step: () => Promise<number>, { isOver, best }: { isOver: () => boolean; best: number }) {
   const first = await step();
-  if (performance.now() > deadline || first * best > 1000 * hopeless) return 1000 / first;
+  if (isOver() || first * best > 1000 * hopeless) return 1000 / first;
   let steps = 0;
   let spentMs = 0;
   while (spentMs < candidateMs || steps < stepsMin) {
     spentMs += await step();
     steps++;
-    if (performance.now() > deadline) break;
+    if (isOver()) break;
   }
   return steps * 1000 / spentMs;
 }
