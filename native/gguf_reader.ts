@@ -80,9 +80,22 @@ export class GgufReader {
     return done;
   }
 
-  /** Returns the next `bytes` bytes; they are overwritten by what is read later. */
+  /** Makes the next `bytes` bytes, or what is left of the file, be at hand for the methods that end in `Now`. */
+  async reach(bytes: number): Promise<void> {
+    await this.#need(Math.min(bytes, this.#source.sizeBytes - this.position));
+  }
+
+  /** Returns the next `bytes` bytes; they stay as they are. */
   async take(bytes: number): Promise<DataView> {
     await this.#need(bytes);
+    return this.takeNow(bytes);
+  }
+
+  /** Returns the next `bytes` bytes, which must be at hand unless the file has ended. */
+  takeNow(bytes: number): DataView {
+    if (!this.#has(bytes)) {
+      throw damagedGguf("the file is truncated or damaged", { size_bytes: this.#source.sizeBytes });
+    }
     const at = this.position - this.#start;
     this.position += bytes;
     return new DataView(this.#bytes.buffer, this.#bytes.byteOffset + at, bytes);
@@ -94,6 +107,23 @@ export class GgufReader {
     const length = this.#length(bytesMax);
     this.keep(length);
     return new TextDecoder().decode(await this.take(length));
+  }
+
+  /** Returns the next text, all of it at hand. */
+  textNow(bytesMax: number): string {
+    const length = checkedCount(this.takeNow(8), 0, { max: bytesMax, what: "bytes of a text" });
+    this.keep(length);
+    return new TextDecoder().decode(this.takeNow(length));
+  }
+
+  /** Returns an unsigned number of 4 bytes, at hand. */
+  numberNow(): number {
+    return this.takeNow(4).getUint32(0, true);
+  }
+
+  /** Returns a count of 8 bytes, at hand. Throws when it is above `max`. */
+  countNow(max: number, what: string): number {
+    return checkedCount(this.takeNow(8), 0, { max, what });
   }
 
   /** Returns an unsigned number of 4 bytes. */

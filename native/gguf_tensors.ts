@@ -23,6 +23,9 @@ export interface GgufTensor {
 /** What llama.cpp takes: its own constants, and a margin above the largest models that there are. */
 export const tensorBounds = Object.freeze({ tensorsMax: 65_536, nameBytesMax: 63, dimensionsMax: 4, typeMax: 255 });
 
+/** A name and its length, the dimensions and their number, type and offset. */
+const entryBytesMax = 8 + tensorBounds.nameBytesMax + 4 + 8 * tensorBounds.dimensionsMax + 4 + 8;
+
 type Listed = Omit<GgufTensor, "bytes">;
 
 /** Returns the tensors as listed; what they take follows from the whole list. */
@@ -30,7 +33,9 @@ export async function readTensors(reader: GgufReader, count: number): Promise<Li
   const tensors: Listed[] = [];
   const names = new Set<string>();
   for (let i = 0; i < count; i++) {
-    const tensor = await readTensor(reader);
+    // Then without a promise for each of its numbers: there are thousands of tensors.
+    await reader.reach(entryBytesMax);
+    const tensor = readTensor(reader);
     if (names.has(tensor.name)) throw hostileGguf("its header is damaged (two tensors of one name)");
     names.add(tensor.name);
     tensors.push(tensor);
@@ -38,30 +43,30 @@ export async function readTensors(reader: GgufReader, count: number): Promise<Li
   return tensors;
 }
 
-async function readTensor(reader: GgufReader): Promise<Listed> {
+function readTensor(reader: GgufReader): Listed {
   reader.keep(128);
-  const name = await reader.text(tensorBounds.nameBytesMax);
-  const count = await reader.number();
+  const name = reader.textNow(tensorBounds.nameBytesMax);
+  const count = reader.numberNow();
   if (count < 1 || count > tensorBounds.dimensionsMax) {
     throw hostileGguf(`its header is damaged (a tensor of ${count} dimensions)`);
   }
   const dimensions: number[] = [];
   for (let d = 0; d < count; d++) {
-    dimensions.push(await reader.count(Number.MAX_SAFE_INTEGER, "elements of a tensor"));
+    dimensions.push(reader.countNow(Number.MAX_SAFE_INTEGER, "elements of a tensor"));
   }
   const elements = dimensions.reduce((product, size) => product * size, 1);
   // llama.cpp divides by them.
   if (elements < 1 || elements > Number.MAX_SAFE_INTEGER) {
     throw hostileGguf(`its header is damaged (${elements} elements of a tensor)`);
   }
-  const type = await reader.number();
+  const type = reader.numberNow();
   if (type > tensorBounds.typeMax) throw hostileGguf(`its header is damaged (tensor type ${type})`);
   return {
     name,
     elements,
     dimensions,
     type,
-    offset: await reader.count(Number.MAX_SAFE_INTEGER, "bytes before a tensor"),
+    offset: reader.countNow(Number.MAX_SAFE_INTEGER, "bytes before a tensor"),
   };
 }
 

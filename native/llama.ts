@@ -161,14 +161,19 @@ async function fittingContext(
 ): Promise<number> {
   const isCpu = backend === "cpu";
   const isAsked = ctxTokensMax !== Infinity;
-  const free = isCpu ? machineMemory().availableBytes : (await llama.getVramState()).free;
-  const availableBytes = Math.floor(free * (isAsked ? memoryShare.asked : memoryShare.unasked));
+  const usable = (free: number) => Math.floor(free * (isAsked ? memoryShare.asked : memoryShare.unasked));
+  const ofHost = usable(machineMemory().availableBytes);
+  const ofDevice = isCpu ? 0 : usable((await llama.getVramState()).free);
   let contextSize = Math.min(model.trainContextSize, ctxTokensMax);
   while (true) {
     const { gpuLayers } = model;
     const estimate = { ...settings, contextSize, modelGpuLayers: gpuLayers };
     const { cpuRam, gpuVram } = model.fileInsights.estimateContextResourceRequirements(estimate);
-    const requiredBytes = isCpu ? cpuRam + contextSize * settings.sequences * bytesPerCell : gpuVram;
+    const onHost = cpuRam + (isCpu ? contextSize * settings.sequences * bytesPerCell : 0);
+    // With a part of the layers on a GPU both have their share of the context.
+    const isDeviceShort = gpuVram > ofDevice && !isCpu;
+    const requiredBytes = isDeviceShort ? gpuVram : onHost;
+    const availableBytes = isDeviceShort ? ofDevice : ofHost;
     if (requiredBytes <= availableBytes) return contextSize;
     if (isAsked || contextSize / 2 < contextTokensWanted) {
       throw memoryError(backend, { contextSize, requiredBytes, availableBytes });

@@ -12,7 +12,7 @@ Deno.test("the hive's whole command line is understood", () => {
   const { result } = parse(
     ...["--worker-id", "worker-1a2b3c4d", "--model", "tiny.gguf", "--model-ref", "builtin:tiny", "--backend", "cuda"],
     ...["--device", "1", "--port", "8081", "--callback-url", "http://127.0.0.1:9200", "--slots", "4", "--ctx", "512"],
-    ...["--threads", "2", "--listen", "127.0.0.2"],
+    ...["--gpu-layers", "20", "--threads", "2", "--listen", "127.0.0.2"],
   );
   assert.deepEqual(result, {
     workerId: "worker-1a2b3c4d",
@@ -24,6 +24,7 @@ Deno.test("the hive's whole command line is understood", () => {
     callbackUrl: "http://127.0.0.1:9200",
     slots: 4,
     ctx: 512,
+    gpuLayers: 20,
     threads: 2,
     listen: "127.0.0.2",
   });
@@ -53,6 +54,7 @@ const bad: [flag: string, value: string][] = [
   ["--slots", "1.5"],
   ["--ctx", "63"],
   ["--threads", "0x10"],
+  ["--gpu-layers", "-1"],
   ["--backend", "tpu"],
   ["--worker-id", "../etc"],
   ["--model-ref", " "],

@@ -9,6 +9,7 @@ import { sayMachine } from "./figures.ts";
 const benches: Readonly<Record<string, string>> = Object.freeze({
   start: "how long until help, until the first token cold and warm, and how much idle daemons hold",
   install: "how long until another machine has rbee and answers, and how long to find that it has it already",
+  gguf: "how long the header of a model of 100 MB takes to be read and checked",
   relay: "tokens per second and delay per token through the queen, against the worker asked directly",
   worker: "tokens per second of the worker over HTTP, against the engine called in process",
   transport:

@@ -24,7 +24,7 @@ Feature: What is checked before a worker starts
     And a hive that an operator started
     And a model file of 5000 MB
     When the hive is asked to start a worker for that file
-    Then preflight lets it pass, and the worker loads it
+    Then preflight lets it pass, and a worker is started for it
 
   @S23
   Scenario: Two that are asked for at once are not promised the same memory
