@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { createHash } from "node:crypto";
 import { limits } from "../protocol/limits.ts";
 import { basename, dirname } from "../runtime/path.ts";
 
@@ -71,3 +72,9 @@ export function pathOfHubPlace({ repository, revision = mainRevision, file }: Hu
 }
 
 const mainRevision = "main";
+
+/** Returns the path of a file from the web, relative to the models folder: `http/<digest of the address>/<file>`. */
+export function pathOfWebPlace(url: string): string {
+  const digest = createHash("sha256").update(url).digest("hex").slice(0, 16);
+  return `http/${digest}/${basename(new URL(url).pathname)}`;
+}

@@ -4,8 +4,42 @@
  * @module
  */
 import { RbeeError } from "../protocol/error.ts";
-import { type ModelFacts, type ModelName, type ModelRef, printModelRef, refOfRecord } from "../protocol/model.ts";
-import type { CatalogRow } from "./catalog.ts";
+import {
+  type ModelFacts,
+  type ModelName,
+  type ModelRef,
+  type ModelShape,
+  printModelRef,
+  refOfRecord,
+} from "../protocol/model.ts";
+import { basename } from "../runtime/path.ts";
+import type { CatalogRow, ModelFile } from "./catalog.ts";
+
+/** A model that a worker can be started with. */
+export interface LocalModel {
+  /** The canonical reference. */
+  readonly ref: string;
+  /** The real path of the file, of the first one of a split model. */
+  readonly path: string;
+  /** All of its files, the first one first. */
+  readonly files: readonly ModelFile[];
+  readonly sizeBytes: number;
+  /** What its header tells of its size in memory. */
+  readonly shape: ModelShape | null;
+  /** Changes when the file does; what is remembered of a model hangs on it. */
+  readonly fingerprint: string;
+}
+
+/** Returns the model that a row is, under the reference that it was asked for by. */
+export function localModel(ref: ModelRef, row: CatalogRow): LocalModel {
+  const { local_path, size_bytes, shape } = row;
+  // A row of a former rbee whose disk does not answer now: the worker will say what is wrong with it.
+  const unread = { name: basename(local_path), path: local_path, size: size_bytes, mtime: 0, digest: null };
+  const files = row.files.length > 0 ? row.files : [unread];
+  const [{ path, size, mtime }] = files;
+  const fingerprint = row.digest ?? `${path}:${size}:${mtime}`;
+  return { ref: printModelRef(ref), path, files, sizeBytes: size_bytes, shape, fingerprint };
+}
 
 /** Returns what two names of one model have in common: the key of its turns. */
 export function keyOf({ provider, reference }: ModelName): string {

@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import {
@@ -13,36 +12,23 @@ import {
   type ModelRecord,
   modelRecord,
   type ModelRef,
-  type ModelShape,
   parseModelRef,
   printModelRef,
 } from "../protocol/model.ts";
 import { basename } from "../runtime/path.ts";
 import { builtinModel, tinyDigest } from "./builtin_model.ts";
 import type { ArrivedFile, Place } from "./arrival.ts";
-import type { Catalog, CatalogEntry, CatalogRow, ModelFile } from "./catalog.ts";
+import type { Catalog, CatalogEntry, CatalogRow } from "./catalog.ts";
 import { readModel, stateOfFiles, statModelFile } from "./model_file.ts";
 import { ModelHolds } from "./model_holds.ts";
 import { hubRow, importedRow } from "./model_match.ts";
+import { pathOfWebPlace } from "./model_names.ts";
 import { refreshRow } from "./model_refresh.ts";
-import { damaged, factsOfRow, keyOf, notHere } from "./model_row.ts";
+import { damaged, factsOfRow, keyOf, type LocalModel, localModel, notHere } from "./model_row.ts";
 import { writeSidecar } from "./sidecar.ts";
 import { Turns } from "./turns.ts";
 
-/** A model that a worker can be started with. */
-export interface LocalModel {
-  /** The canonical reference. */
-  readonly ref: string;
-  /** The real path of the file, of the first one of a split model. */
-  readonly path: string;
-  /** All of its files, the first one first. */
-  readonly files: readonly ModelFile[];
-  readonly sizeBytes: number;
-  /** What its header tells of its size in memory. */
-  readonly shape: ModelShape | null;
-  /** Changes when the file does; what is remembered of a model hangs on it. */
-  readonly fingerprint: string;
-}
+export type { LocalModel } from "./model_row.ts";
 
 /** What `Models` works with. */
 export interface ModelsOptions {
@@ -100,17 +86,21 @@ export class Models {
    * `MODEL_LOAD_FAILED`, `MODEL_INCOMPATIBLE`, `ACCESS_DENIED` or `DISK_FULL`.
    */
   async find(ref: ModelRef): Promise<LocalModel> {
-    const row = await this.row(ref);
-    if (row.damaged) throw damaged(ref, row);
-    const [{ path, size, mtime }] = row.files;
-    return {
-      ref: printModelRef(ref),
-      path,
-      files: row.files,
-      sizeBytes: row.size_bytes,
-      shape: row.shape,
-      fingerprint: row.digest ?? `${path}:${size}:${mtime}`,
-    };
+    return localModel(ref, await this.#whole(ref));
+  }
+
+  /**
+   * Returns the row of a model that is here and can be used; undefined when it is not here, or damaged and to be fetched
+   * again. Throws as `find` does, but not for these.
+   */
+  async here(ref: ModelRef): Promise<CatalogRow | undefined> {
+    try {
+      const row = await this.row(ref);
+      return row.damaged ? undefined : row;
+    } catch (error) {
+      if (error instanceof RbeeError && error.code === "MODEL_NOT_FOUND") return undefined;
+      throw error;
+    }
   }
 
   /** Returns what is here of a model that can be used; undefined when nothing is. */
@@ -126,9 +116,7 @@ export class Models {
 
   /** Returns what is known of a model that is here. Throws as `find` does. */
   async factsOf(ref: ModelRef): Promise<ModelFacts> {
-    const row = await this.row(ref);
-    if (row.damaged) throw damaged(ref, row);
-    return factsOfRow(row);
+    return factsOfRow(await this.#whole(ref));
   }
 
   /** Returns the row of a model that is here, damaged or not. Throws as `find` does, but not for damage. */
@@ -243,6 +231,12 @@ export class Models {
     return await refreshRow(this.catalog, row);
   }
 
+  async #whole(ref: ModelRef): Promise<CatalogRow> {
+    const row = await this.row(ref);
+    if (row.damaged) throw damaged(ref, row);
+    return row;
+  }
+
   async #known(ref: ModelRef): Promise<CatalogRow | undefined> {
     for (let row = this.rowOf(ref); row; row = this.rowOf(ref)) {
       const fresh = await this.refresh(row);
@@ -286,10 +280,9 @@ export class Models {
   /** A file from the web lies in a folder that its address names: it is found even when its row was never written. */
   async #lyingAround(ref: ModelRef): Promise<CatalogRow | undefined> {
     if (ref.provider !== "http") return undefined;
-    const folder = `${this.folder}/http/${createHash("sha256").update(ref.url).digest("hex").slice(0, 16)}`;
-    const name = basename(new URL(ref.url).pathname);
+    const path = `${this.folder}/${pathOfWebPlace(ref.url)}`;
     try {
-      return await this.enter({ provider: "http", reference: ref.url }, { path: `${folder}/${name}`, owned: true });
+      return await this.enter({ provider: "http", reference: ref.url }, { path, owned: true });
     } catch (error) {
       if (error instanceof RbeeError) return undefined;
       throw error;

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import { RbeeError } from "../protocol/error.ts";
 import type { hiveRoutes } from "../protocol/hive_routes.ts";
 import { limits } from "../protocol/limits.ts";
@@ -12,7 +11,7 @@ import type { AnswerOf } from "../protocol/routes.ts";
 import { basename, dirname } from "../runtime/path.ts";
 import type { CatalogRow } from "./catalog.ts";
 import { walkFolder } from "./folder_walk.ts";
-import { quantOfName, splitOf } from "./model_names.ts";
+import { pathOfWebPlace, quantOfName, splitOf } from "./model_names.ts";
 import { keyOf, notHere } from "./model_row.ts";
 import type { Models } from "./models.ts";
 import { sidecarOf } from "./sidecar.ts";
@@ -164,7 +163,7 @@ async function isLocked(part: string): Promise<boolean> {
 function leftoverFolder(root: string, ref: ModelRef): string | undefined {
   if (ref.provider === "hf") return `${root}/hf/${ref.org}/${ref.repo}`;
   if (ref.provider !== "http") return undefined;
-  return `${root}/http/${createHash("sha256").update(ref.url).digest("hex").slice(0, 16)}`;
+  return `${root}/${dirname(pathOfWebPlace(ref.url))}`;
 }
 
 /** `file` begins with the revision's folder. */
