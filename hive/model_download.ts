@@ -47,7 +47,8 @@ export class ModelDownload {
   readonly #speed = new Speed(performance.now());
   readonly #here: number[];
   #state: DownloadRecord["state"] = "waiting";
-  #receipt: Promise<Receipt> | undefined;
+  /** Of a download from a peer, as soon as bytes can be taken. */
+  readonly #receipt = Promise.withResolvers<Receipt>();
 
   constructor(options: ModelDownloadOptions) {
     this.#options = options;
@@ -59,6 +60,7 @@ export class ModelDownload {
       progress: () => this.#progress(),
       onLeft: () => this.cancel("nobody waits for it any more"),
     });
+    this.#receipt.promise.catch(() => {}); // told to followers
     this.ended = this.#run();
   }
 
@@ -91,7 +93,7 @@ export class ModelDownload {
 
   /** Returns how many bytes of each file are here. */
   async offsets(): Promise<{ size_bytes: number; offset: number }[]> {
-    if (this.#receipt) await this.#receipt.catch(() => {}); // its own end tells
+    await this.#receipt.promise.catch(() => {}); // its end tells
     return this.model.files.map(({ size }, at) => ({ size_bytes: size, offset: this.#here[at] }));
   }
 
@@ -100,8 +102,10 @@ export class ModelDownload {
     at: { file: number; offset: number },
     body: ReadableStream<Uint8Array> | null,
   ): Promise<{ offset: number; complete: boolean }> {
-    const receipt = await this.#receipt;
-    if (receipt && this.isActive) return await receipt.take(at, body);
+    if (this.source === "peer" && this.isActive) {
+      const receipt = await this.#receipt.promise.catch(() => undefined); // its end tells
+      if (receipt) return await receipt.take(at, body);
+    }
     await body?.cancel();
     throw new RbeeError("INVALID_REQUEST", { message: "Cannot take bytes: this download does not wait for any" });
   }
@@ -130,6 +134,7 @@ export class ModelDownload {
     } catch (thrown) {
       this.#state = this.#stop.signal.aborted ? "canceled" : "failed";
       const error = this.#stop.signal.aborted ? toRbeeError(this.#stop.signal.reason) : toRbeeError(thrown);
+      this.#receipt.reject(error);
       const body = { ...toErrorBody(error).error };
       this.#followers.end({ stage: "error", message: error.message, error: body });
     }
@@ -164,8 +169,9 @@ export class ModelDownload {
   async #receive(files: readonly PlacedFile[]): Promise<(string | null)[]> {
     const { stallMs } = this.#options;
     const telling = (at: number) => this.#telling(at, "peer");
-    this.#receipt = Receipt.open({ files, stallMs, signal: this.#stop.signal, telling });
-    await (await this.#receipt).whole;
+    const receipt = await Receipt.open({ files, stallMs, signal: this.#stop.signal, telling });
+    this.#receipt.resolve(receipt);
+    await receipt.whole;
     return files.map(({ file }) => file.sha256);
   }
 

@@ -28,6 +28,8 @@ export interface CallOptions<R extends Route> {
   params?: Record<string, string>;
   query?: Record<string, string | number | boolean | undefined>;
   body?: BodyInput<R>;
+  /** Bytes as the body, sent as they come; for routes with `upload`. */
+  upload?: ReadableStream<Uint8Array>;
   signal?: AbortSignal;
   /** Until the answer is complete; of a stream, until its headers are there. */
   deadlineMs?: number;
@@ -92,7 +94,9 @@ async function connect<R extends Route>(
   options: CallOptions<R> & { signal: AbortSignal },
   deadline: AbortSignal,
 ): Promise<Response> {
-  const attempts = Math.min(options.attempts ?? limits.connectAttempts, limits.connectAttempts);
+  // A stream that was given to a request cannot be given to another.
+  const attemptsMax = options.upload ? 1 : limits.connectAttempts;
+  const attempts = Math.min(options.attempts ?? attemptsMax, attemptsMax);
   for (let attempt = 1;; attempt++) {
     try {
       return await send(peer, route, options);
@@ -122,7 +126,8 @@ function send<R extends Route>(peer: Peer, route: R, options: CallOptions<R> & {
   if (options.correlationId) sent.set(headers.correlationId, options.correlationId);
   const body = options.body === undefined ? undefined : JSON.stringify(options.body);
   if (body !== undefined) sent.set("content-type", "application/json");
-  const init = { method: route.method, headers: sent, body, signal: options.signal, redirect: "manual" as const };
+  const common = { method: route.method, headers: sent, signal: options.signal, redirect: "manual" as const };
+  const init = options.upload ? { ...common, body: options.upload, duplex: "half" } : { ...common, body };
   return fetch(peer.base + pathOf(route, options), peer.client ? { ...init, client: peer.client } : init);
 }
 

@@ -14,6 +14,7 @@ const benches: Readonly<Record<string, string>> = Object.freeze({
   worker: "tokens per second of the worker over HTTP, against the engine called in process",
   transport:
     "tokens per second and delay per token through the SSH connection to a node, against this machine's worker",
+  download: "how fast a hive fetches a model, digest checked, against curl to the same disk",
   nodes: "how long a list over three nodes takes, one of them dead",
   shutdown: "how long until everything is gone on three nodes with 20 streams, after SIGTERM and SIGKILL at the queen",
 });

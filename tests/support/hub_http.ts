@@ -39,6 +39,7 @@ export class HubListener implements Disposable {
   readonly port: number;
   readonly #listener: Deno.TcpListener;
   readonly #connections = new Set<Deno.TcpConn>();
+  #isClosed = false;
 
   constructor(handler: HubHandler, options: { hostname?: string; port?: number } = {}) {
     this.#listener = Deno.listen({ hostname: options.hostname ?? "127.0.0.1", port: options.port ?? 0 });
@@ -91,6 +92,8 @@ export class HubListener implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#listener.close();
     for (const connection of [...this.#connections]) this.#end(connection, "reset");
   }
