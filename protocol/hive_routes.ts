@@ -124,10 +124,33 @@ export const hiveRoutes = Object.freeze({
     body: namedModel.extend({
       /** `peer`: the bytes come by `receiveModel` from whoever asks; the hub tells digest and length all the same. */
       source: z.enum(["hub", "peer"]).default("hub"),
+      /** Of `peer`: what the hive that has it tells, for when no hub does. */
+      facts: modelFacts.optional(),
     }),
-    answer: z.object({ download_id: z.string(), local_path: z.string().optional() }),
+    answer: z.object({
+      download_id: z.string(),
+      local_path: z.string().optional(),
+      /** Its bytes are awaited by `receiveModel`: of each file its length, and how much of it is here already. */
+      files: z.array(z.object({ size_bytes: z.number().int(), offset: z.number().int() })).optional(),
+    }),
   }),
-  /** S16: `progressEvent`s, the last one `complete` or `error`, then the end mark. */
+  /**
+   * Takes bytes of one file of a download whose `source` is `peer`; they must begin where it stands. What came before
+   * a body broke stays. `offset` of the answer: how much of the file is here now. A body has up to `copyPieceBytes`.
+   */
+  receiveModel: route({
+    method: "POST",
+    path: "/v1/models/download/:id/bytes",
+    access: "token",
+    query: z.object({
+      /** Number of the file in a split model, from 0. */
+      file: z.coerce.number().int().min(0).max(limits.splitFilesMax).default(0),
+      offset: z.coerce.number().int().min(0).default(0),
+    }),
+    bytes: true,
+    answer: z.object({ offset: z.number().int() }),
+  }),
+  /** S16: `progressEvent`s, the last one `complete` or `error`, then the end mark; in between named `narration` events. */
   downloadProgress: route({
     method: "GET",
     path: "/v1/models/download/progress",

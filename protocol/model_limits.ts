@@ -25,6 +25,17 @@ export const modelLimits = Object.freeze({
   downloadsMax: 16,
   /** What a disk must have free beside the model. */
   downloadSpareBytes: 256 * 1024 * 1024,
+  /** A model goes from hive to hive in requests of this length: one that breaks costs no more. */
+  copyPieceBytes: 16 * 1024 * 1024,
+  /** How long one such request may take: 64 KB/s are slower than any link that is worth it. */
+  copyPieceMs: 256_000,
+  /** How often in a row a copy may break before the model comes from the hub instead, and the wait before the next try. */
+  copyAttempts: 3,
+  copyAgainMs: 200,
+  /** How often in a row the way to a hive may break while a download there is followed, and how long it may be away. */
+  followAttempts: 5,
+  followAgainMs: 200,
+  hiveBackMs: 30_000,
   hubAnswerBytesMax: 32 * 1024 * 1024,
   hubCallMs: 30_000,
   hubRedirectsMax: 5,

@@ -30,7 +30,14 @@ export const progressEvent = z.discriminatedUnion("stage", [
     vram_mb: z.number(),
   }),
   z.object({ stage: z.literal("ready") }),
-  z.object({ stage: z.literal("error"), message: z.string() }),
+  z.object({
+    stage: z.literal("error"),
+    message: z.string(),
+    /** Of `error_codes.ts`; `DOWNLOAD_FAILED` when absent. */
+    code: z.string().optional(),
+    details: z.record(z.string(), z.unknown()).optional(),
+    hint: z.string().optional(),
+  }),
 ]);
 
 /** One progress event; after `complete`, `ready` and `error` nothing follows but the end mark. */

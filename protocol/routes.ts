@@ -12,7 +12,10 @@ import type * as z from "zod";
  */
 export type Access = "public" | "open" | "token" | "worker";
 
-/** One endpoint. `stream` answers with server-sent events (or text), all others with JSON. */
+/**
+ * One endpoint. `stream` answers with server-sent events (or text), all others with JSON. `bytes` takes a body of any
+ * kind and length, which its handler reads as a stream.
+ */
 export interface Route {
   readonly method: "GET" | "POST" | "DELETE";
   /** With `:name` for parameters. */
@@ -22,6 +25,7 @@ export interface Route {
   readonly query?: z.ZodType;
   readonly answer?: z.ZodType;
   readonly stream?: boolean;
+  readonly bytes?: boolean;
 }
 
 /** Returns a route, frozen, with its literal types kept. */

@@ -28,6 +28,8 @@ export interface CallOptions<R extends Route> {
   params?: Record<string, string>;
   query?: Record<string, string | number | boolean | undefined>;
   body?: BodyInput<R>;
+  /** The body of a route that takes bytes. It can be read once only, so connecting is tried once. */
+  bytes?: ReadableStream<Uint8Array>;
   signal?: AbortSignal;
   /** Until the answer is complete; of a stream, until its headers are there. */
   deadlineMs?: number;
@@ -92,7 +94,7 @@ async function connect<R extends Route>(
   options: CallOptions<R> & { signal: AbortSignal },
   deadline: AbortSignal,
 ): Promise<Response> {
-  const attempts = Math.min(options.attempts ?? limits.connectAttempts, limits.connectAttempts);
+  const attempts = options.bytes ? 1 : Math.min(options.attempts ?? limits.connectAttempts, limits.connectAttempts);
   for (let attempt = 1;; attempt++) {
     try {
       return await send(peer, route, options);
@@ -120,8 +122,8 @@ function send<R extends Route>(peer: Peer, route: R, options: CallOptions<R> & {
   const sent = new Headers({ [headers.version]: VERSION, [headers.program]: peer.caller ?? "rbee" });
   if (peer.token) sent.set("authorization", `Bearer ${peer.token}`);
   if (options.correlationId) sent.set(headers.correlationId, options.correlationId);
-  const body = options.body === undefined ? undefined : JSON.stringify(options.body);
-  if (body !== undefined) sent.set("content-type", "application/json");
+  const body = options.bytes ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
+  if (body !== undefined) sent.set("content-type", `application/${options.bytes ? "octet-stream" : "json"}`);
   const init = { method: route.method, headers: sent, body, signal: options.signal, redirect: "manual" as const };
   return fetch(peer.base + pathOf(route, options), peer.client ? { ...init, client: peer.client } : init);
 }

@@ -14,7 +14,7 @@ import { type AuthPolicy, checkHostAndOrigin, checkToken, sentSecret } from "./a
 import { eventStream, type EventStreamOptions, type OpenStream, type StreamWriter } from "./event_stream.ts";
 import type { Log } from "./log.ts";
 import { counter } from "./metrics.ts";
-import { readBody } from "./request_body.ts";
+import { passOver, readBody, streamBody } from "./request_body.ts";
 import { VERSION } from "./version.ts";
 import { within } from "./process.ts";
 
@@ -27,6 +27,8 @@ export interface Context {
   readonly correlationId: string;
   /** The id of the last event that a reader which comes back has seen. */
   readonly lastEventId?: string;
+  /** The body of a route that takes bytes; others have none here. */
+  readonly bytes?: ReadableStream<Uint8Array>;
   /** Returns whether the caller sent that very secret as its bearer token; so no handler holds what it was sent. */
   sent(secret: string): boolean;
   /** Returns a streamed answer; the handler returns it as its own. */
@@ -228,6 +230,7 @@ async function answer(
   state: HandlerState,
 ): Promise<Response> {
   const correlationId = correlationOf(request);
+  const bytes = one.route.bytes ? streamBody(request) : undefined;
   try {
     checkHostAndOrigin(request, state.listen);
     checkToken(request, one.route.access, options.auth);
@@ -242,6 +245,7 @@ async function answer(
       stopping: state.stopping,
       correlationId,
       lastEventId: request.headers.get("last-event-id") ?? undefined,
+      bytes,
       sent: (secret) => sentSecret(request, secret),
       stream: (produce, more) => eventStream(produce, { keepAlive: true, ...more, open: state.open }),
     };
@@ -253,6 +257,8 @@ async function answer(
     if (!(thrown instanceof RbeeError) || thrown.code === "INTERNAL_ERROR") {
       options.log.error("request failed", { route: one.route.path, error: thrown, stack: (thrown as Error)?.stack });
     }
+    // Whoever is cut off while it sends does not read why.
+    if (bytes) await passOver(bytes);
     return answerError(thrown, correlationId);
   }
 }

@@ -325,8 +325,9 @@ export const samples: Record<string, Record<string, Sample>> = {
     downloadModel: {
       body: { model_ref: modelFacts.ref },
       bad: [{}, { model_ref: "" }, { model_ref: "x", source: "disk" }],
-      answer: { download_id: "download-1" },
+      answer: { download_id: "download-1", files: [{ size_bytes: 5_242_880, offset: 1_048_576 }] },
     },
+    receiveModel: { answer: { offset: 5_242_880 } },
     downloads: {
       answer: {
         downloads: [{
