@@ -103,6 +103,16 @@ export function printModelRef(ref: ModelRef): string {
   }
 }
 
+/** Returns the canonical reference of a catalog row. */
+export function refOfRecord({ provider, reference, variant }: ModelName): string {
+  if (provider === "http") return reference;
+  const text = variant ?? "";
+  return `${provider}:${reference}${text === "" || text.startsWith("@") ? text : `:${text}`}`;
+}
+
+/** What a catalog row is unique by. */
+export type ModelName = Pick<z.input<typeof modelRecord>, "provider" | "reference" | "variant">;
+
 /**
  * Schema of what a model file's header tells of its size in memory: all that `memoryNeed` wants to know. Bytes are those
  * of the file.

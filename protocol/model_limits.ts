@@ -25,6 +25,8 @@ export const modelLimits = Object.freeze({
   downloadsMax: 16,
   /** What a disk must have free beside the model. */
   downloadSpareBytes: 256 * 1024 * 1024,
+  /** How long a hive may take to list what it has. */
+  modelListMs: 10_000,
   /** A model goes from hive to hive in requests of this length: one that breaks costs no more. */
   copyPieceBytes: 16 * 1024 * 1024,
   /** How long one such request may take: 64 KB/s are slower than any link that is worth it. */

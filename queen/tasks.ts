@@ -90,10 +90,14 @@ export class Tasks {
     return this.#keep(new LiveTask({ wish, delivery: "stream", correlationId, onClientGone }));
   }
 
+  /** Returns the canonical form of a reference or alias; of the default model when it is absent. Throws `INVALID_MODEL_REF`. */
+  reference(model: string = this.#defaults.model): string {
+    return printModelRef(parseModelRef(model, this.#defaults.aliases));
+  }
+
   #demand(body: Pick<SubmitTask, "model" | "node" | "backend" | "device" | "ctx">): TaskWish["demand"] {
     const { node, backend, device, ctx } = body;
-    const model = printModelRef(parseModelRef(body.model ?? this.#defaults.model, this.#defaults.aliases));
-    return { model, node, backend, device, ctx };
+    return { model: this.reference(body.model), node, backend, device, ctx };
   }
 
   #keep(task: LiveTask): LiveTask {
