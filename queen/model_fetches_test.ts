@@ -187,7 +187,7 @@ Deno.test(
       target.hub.set(model, recordOf(bytes.length));
       const heard = new Heard();
       const fetched = await pool.fetches.fetch({ node: "local", model, from: "blep" }, heard, forever());
-    strictEqual(fetched.source, "hub", fault);
+      strictEqual(fetched.source, "hub", fault);
       match(heard.said.join("\n"), /blep cannot give it .*: it comes from the hub/, fault);
       strictEqual(target.asked.at(-1)!.source, "hub");
     }
