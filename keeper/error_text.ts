@@ -5,6 +5,7 @@
  */
 import type { RbeeError } from "../protocol/error.ts";
 import { durationText } from "./duration.ts";
+import { ambiguous, gated } from "./error_text_models.ts";
 
 /** What the keeper knows besides the error itself. */
 export interface ErrorContext {
@@ -49,7 +50,8 @@ export function errorLines(text: ErrorText): string[] {
   ];
 }
 
-type Form = (error: RbeeError, context: ErrorContext) => Partial<Omit<ErrorText, "notes">>;
+/** What is told of an error of one code. */
+export type Form = (error: RbeeError, context: ErrorContext) => Partial<Omit<ErrorText, "notes">>;
 
 const memoryShort: Form = (error, context) => ({
   headline: `Insufficient ${error.code.endsWith("RAM") && !error.code.endsWith("VRAM") ? "RAM" : "VRAM"} on ${
@@ -106,6 +108,8 @@ const forms: Readonly<Record<string, Form>> = {
       ],
     };
   },
+  MODEL_AMBIGUOUS: ambiguous,
+  ACCESS_DENIED: gated,
   VERSION_MISMATCH: (error) => {
     const versions = versionsOf(error);
     const facts = versions.map(([program, version]) => `${program}: v${version}`);

@@ -22,6 +22,14 @@ export const progressEvent = z.discriminatedUnion("stage", [
     bytes_total: z.number(),
     speed_mbps: z.number(),
   }),
+  z.object({
+    /** A model's bytes are read again, or copied within one machine. The bytes count all files of one model. */
+    stage: z.enum(["verifying", "copying"]),
+    file: z.string(),
+    bytes_done: z.number(),
+    bytes_total: z.number(),
+    speed_mbps: z.number(),
+  }),
   z.object({ stage: z.literal("complete"), local_path: z.string() }),
   z.object({
     stage: z.literal("loading_to_vram"),
