@@ -50,8 +50,7 @@ export function errorLines(text: ErrorText): string[] {
   ];
 }
 
-/** What is told of an error of one code. */
-export type Form = (error: RbeeError, context: ErrorContext) => Partial<Omit<ErrorText, "notes">>;
+type Form = (error: RbeeError, context: ErrorContext) => Partial<Omit<ErrorText, "notes">>;
 
 const memoryShort: Form = (error, context) => ({
   headline: `Insufficient ${error.code.endsWith("RAM") && !error.code.endsWith("VRAM") ? "RAM" : "VRAM"} on ${

@@ -5,13 +5,18 @@
  */
 import type { RbeeError } from "../protocol/error.ts";
 import type { ModelVariant } from "../protocol/model.ts";
-import type { Form } from "./error_text.ts";
 import { proposed, variantLines } from "./models_text.ts";
 
 const indent = "    ";
 
+/** The parts of an error's text that are other than usual. */
+export interface ModelErrorText {
+  readonly facts?: readonly string[];
+  readonly advice?: readonly string[];
+}
+
 /** Of a repository with several files: which there are, how large, which fit, and a line that works. */
-export function ambiguous(error: RbeeError): ReturnType<Form> {
+export function ambiguous(error: RbeeError): ModelErrorText {
   const variants = variantsOf(error);
   const one = proposed(variants);
   const ref = error.details.model_ref;
@@ -33,7 +38,7 @@ function variantsOf({ details: { variants } }: RbeeError): ModelVariant[] {
 }
 
 /** Of a repository that not everybody may read: what gives rbee the person's token. */
-export function gated(error: RbeeError): ReturnType<Form> {
+export function gated(error: RbeeError): ModelErrorText {
   const ref = error.details.model_ref;
   if (typeof ref !== "string" || !ref.startsWith("hf:")) return {};
   const page = `https://huggingface.co/${ref.slice("hf:".length).split(/[:@]/)[0]}`;

@@ -109,7 +109,7 @@ export class Effects {
       case "lookUpModel":
         return this.#models.lookUp(effect);
       case "fetchModel":
-        return this.#models.fetch(effect);
+        return this.#models.bring(effect);
       case "stopFetch":
         return this.#models.stop(effect.fetch);
     }

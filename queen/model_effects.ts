@@ -34,14 +34,14 @@ export class ModelEffects {
   }
 
   /** Carries out `fetchModel`. Never rejects. */
-  async fetch({ fetch, node, model, from, correlationId }: EffectOf<"fetchModel">): Promise<void> {
+  async bring({ fetch, node, model, from, correlationId }: EffectOf<"fetchModel">): Promise<void> {
     const cut = new AbortController();
     this.#running.set(fetch, cut);
     const tell = (event: ModelEvent) => {
       if (!cut.signal.aborted) this.#onEvent(event);
     };
     try {
-      await this.#fetches.fetch({ node, model, from, correlationId }, {
+      await this.#fetches.bring({ node, model, from, correlationId }, {
         narrate: (narration) => tell({ type: "fetchNarration", fetch, narration }),
         progress: (progress) => tell({ type: "fetchProgress", fetch, progress }),
       }, cut.signal);

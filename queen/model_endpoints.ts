@@ -88,7 +88,7 @@ async function pull(wish: PullWish, steps: Steps, parts: ModelEndpointParts): Pr
   steps.narrate("model-pull", `📦 Pulling ${model} to ${node}`);
   const from = await peerWith(model, node, parts);
   const listener: FetchListener = { narrate: steps.say, progress: steps.progress };
-  const fetched = await parts.effects.fetches.fetch({ node, model, from, correlationId }, listener, steps.signal);
+  const fetched = await parts.effects.fetches.bring({ node, model, from, correlationId }, listener, steps.signal);
   const { models } = await call(hiveOf(node, parts), hiveRoutes.models, { signal: steps.signal });
   const record = models.find((one) => one.local_path === fetched.localPath);
   if (!record) {

@@ -48,7 +48,7 @@ export class ModelFetches {
   }
 
   /** Resolves when the model is there. Throws why it can't be had, and the signal's reason when that comes first. */
-  async fetch(wish: FetchWish, listener: FetchListener, signal: AbortSignal): Promise<Fetched> {
+  async bring(wish: FetchWish, listener: FetchListener, signal: AbortSignal): Promise<Fetched> {
     signal.throwIfAborted();
     const key = `${wish.node}\n${wish.model}`;
     const shared = this.#running.get(key) ?? this.#begin(key, wish);

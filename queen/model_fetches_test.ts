@@ -65,7 +65,7 @@ Deno.test("a model that is there is cached; one that is not is followed to its e
   await using pool = new Pool();
   const hive = pool.add("local");
   hive.models.push(recordOf(100));
-  deepStrictEqual(await pool.fetches.fetch({ node: "local", model }, new Heard(), forever()), {
+  deepStrictEqual(await pool.fetches.bring({ node: "local", model }, new Heard(), forever()), {
     localPath: "/models/tiny-q4.gguf",
     source: "cached",
   });
@@ -77,7 +77,7 @@ Deno.test("a model that is there is cached; one that is not is followed to its e
     await out.write(encodeJsonEvent(downloading(40)) + encodeJsonEvent(said, "narration"));
     await out.write(encodeJsonEvent({ stage: "complete", local_path: "/models/tiny-q4.gguf" }) + doneText);
   });
-  const fetched = await pool.fetches.fetch({ node: "local", model }, heard, forever());
+  const fetched = await pool.fetches.bring({ node: "local", model }, heard, forever());
   strictEqual(fetched.source, "hub");
   deepStrictEqual(heard.said, ["🔁 Trying again"]);
   deepStrictEqual(heard.events, [downloading(40), { stage: "complete", local_path: "/models/tiny-q4.gguf" }]);
@@ -95,7 +95,7 @@ Deno.test("only the stream broke: it is followed again, and its hive is looked a
     });
   }
   const heard = new Heard();
-  strictEqual((await pool.fetches.fetch({ node: "local", model }, heard, forever())).source, "hub");
+  strictEqual((await pool.fetches.bring({ node: "local", model }, heard, forever())).source, "hub");
   deepStrictEqual(heard.events.slice(0, 2), [downloading(10), downloading(20)]);
   strictEqual(hive.asked.length, 3);
   strictEqual(pool.checks, 2);
@@ -112,7 +112,7 @@ Deno.test(
       const error = { code: "ACCESS_DENIED", message: "Cannot read org/tiny: gated", details: { status: 401 } };
       await out.write(encodeJsonEvent({ stage: "error", ...error, hint: "Set HF_TOKEN" }) + doneText);
     });
-    await rejects(pool.fetches.fetch({ node: "blep", model }, new Heard(), forever()), (error: RbeeError) => {
+    await rejects(pool.fetches.bring({ node: "blep", model }, new Heard(), forever()), (error: RbeeError) => {
       strictEqual(error.code, "ACCESS_DENIED");
       strictEqual(error.hint, "Set HF_TOKEN");
       match(error.message, /gated \(on blep\)/);
@@ -134,9 +134,9 @@ Deno.test("two that want the same share one fetch; it ends with the last one tha
   });
   const [first, second] = [new AbortController(), new AbortController()];
   const [a, b] = [new Heard(), new Heard()];
-  const one = pool.fetches.fetch({ node: "local", model }, a, first.signal);
+  const one = pool.fetches.bring({ node: "local", model }, a, first.signal);
   await until(() => a.events.length === 1);
-  const other = pool.fetches.fetch({ node: "local", model }, b, second.signal);
+  const other = pool.fetches.bring({ node: "local", model }, b, second.signal);
   deepStrictEqual(b.events, [downloading(30)], "who comes later is told how far it is");
   strictEqual(hive.asked.length, 1);
   first.abort(new RbeeError("REQUEST_CANCELED"));
@@ -159,7 +159,7 @@ Deno.test(
     source.breaks.push(1_000_000, 200_000);
     target.hub.set(model, recordOf(bytes.length));
     const heard = new Heard();
-    const fetched = await pool.fetches.fetch({ node: "local", model, from: "blep" }, heard, forever());
+    const fetched = await pool.fetches.bring({ node: "local", model, from: "blep" }, heard, forever());
     strictEqual(fetched.source, "peer");
     deepStrictEqual(target.received.length, bytes.length);
     ok(target.received.every((byte, at) => byte === bytes[at]));
@@ -186,7 +186,7 @@ Deno.test(
       target.isWrong = fault === "wrong";
       target.hub.set(model, recordOf(bytes.length));
       const heard = new Heard();
-      const fetched = await pool.fetches.fetch({ node: "local", model, from: "blep" }, heard, forever());
+      const fetched = await pool.fetches.bring({ node: "local", model, from: "blep" }, heard, forever());
       strictEqual(fetched.source, "hub", fault);
       match(heard.said.join("\n"), /blep cannot give it .*: it comes from the hub/, fault);
       strictEqual(target.asked.at(-1)!.source, "hub");
@@ -204,7 +204,7 @@ Deno.test("a target that takes nothing holds up its source: the queen keeps litt
   const gate = Promise.withResolvers<void>();
   target.mayRead = gate.promise;
   const cut = new AbortController();
-  const fetching = pool.fetches.fetch({ node: "local", model, from: "blep" }, new Heard(), cut.signal);
+  const fetching = pool.fetches.bring({ node: "local", model, from: "blep" }, new Heard(), cut.signal);
   for (let before = -1; source.sent > before || source.sent === 0;) {
     before = source.sent;
     await new Promise((resolve) => setTimeout(resolve, 300));
