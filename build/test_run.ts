@@ -9,6 +9,7 @@ import { CHECKS, runChecks } from "./checks.ts";
 import { compileAll } from "./compile.ts";
 import { fromRoot, say } from "./files.ts";
 import { showCheck } from "./ok.ts";
+import { provideTestModel } from "./test_model.ts";
 import { provideTestNeeds } from "./test_needs.ts";
 import { Tally } from "./test_tally.ts";
 
@@ -29,6 +30,7 @@ export async function runTests(args: readonly string[]): Promise<number> {
   if (!stop.signal.aborted) {
     try {
       await provideTestNeeds();
+      await provideTestModel();
       await compileAll();
       await denoTest(args, { tally, isWhole, signal: stop.signal });
     } catch (error) {

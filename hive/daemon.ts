@@ -27,6 +27,7 @@ import { showError } from "./output.ts";
 import { Pool } from "./pool.ts";
 import { hiveEndpoints, type HiveParts } from "./server.ts";
 import { planSpawn } from "./spawn_plan.ts";
+import { Speeds } from "./speeds.ts";
 import { checkOwnCertificate, type HiveTls, hiveTls } from "./tls.ts";
 import { Watch } from "./watch.ts";
 import { installedBackends, workerCommand } from "./worker_command.ts";
@@ -99,6 +100,7 @@ interface Hive {
   readonly server: Server;
   readonly pool: Pool;
   readonly events: Events;
+  readonly speeds: Speeds;
   readonly timers: Disposable;
 }
 
@@ -120,14 +122,15 @@ function assemble(ground: Ground): Hive {
   if (swept > 0) log.warn("removed folders of workers whose hive was killed", { folders: swept });
   pruneWorkerLogs(paths.logs);
   const machine = new MachineReader(machineSources(config.hive.probe, paths.home));
-  const events = new Events(() => picture(machine, pool, log));
+  const speeds = new Speeds(paths.speedsFile, thisMachine());
+  const events = new Events(() => picture({ machine, pool, speeds, log }));
   const models = new Models({
     catalog: ground.catalog,
     folder: config.models.dir ?? paths.models,
     ownFolder: paths.models,
     aliases: config.models.aliases,
   });
-  const pool: Pool = makePool(ground, { machine, events, models, callbackUrl: () => server.url });
+  const pool: Pool = makePool(ground, { machine, events, models, speeds, callbackUrl: () => server.url });
   const lease = new Lease({ leased: flags.leased });
   const shutDown = () => program.end(new Error("asked by request"));
   const parts: HiveParts = { pool, models, machine, events, lease, homeId: homeId(token), logs: paths.logs, shutDown };
@@ -141,19 +144,18 @@ function assemble(ground: Ground): Hive {
     portFallback: flags.portFallback,
     tls,
   });
-  return { server, pool, events, timers: startTimers(pool, lease, ground) };
+  return { server, pool, events, speeds, timers: startTimers(pool, lease, ground) };
 }
 
 function makePool(
   { paths, config, log, token, tls }: Ground,
-  parts: { machine: MachineReader; events: Events; models: Models; callbackUrl: () => string },
+  parts: { machine: MachineReader; events: Events; models: Models; speeds: Speeds; callbackUrl: () => string },
 ): Pool {
   const { listen } = config.hive;
   const { port_start, port_end } = config.workers;
   const onNetwork = !isLoopback(listen);
   const everywhere = listen === "0.0.0.0" || listen === "::";
-  const here = { hostname: Deno.hostname(), cpuCores: navigator.hardwareConcurrency };
-  const calibrations = new Calibrations(paths.calibrationFile, here);
+  const calibrations = new Calibrations(paths.calibrationFile, thisMachine());
   const planner = { ...parts, calibrations, installed: installedBackends(), config };
   return new Pool({
     plan: (wish) => planSpawn(wish, planner),
@@ -171,9 +173,13 @@ function makePool(
     events: parts.events,
     log,
     onCalibration: (name, threads) => calibrations.remember(name, threads),
+    onWork: ({ placement, model }, work) =>
+      parts.speeds.learn({ ...placement, sizeBytes: model.sizeBytes }, work, performance.now()),
     oomKills,
   });
 }
+
+const thisMachine = () => ({ hostname: Deno.hostname(), cpuCores: navigator.hardwareConcurrency });
 
 function startTimers(pool: Pool, lease: Lease, { config, log, program }: Ground): Disposable {
   const watch = new Watch(pool, {
@@ -193,12 +199,14 @@ function startTimers(pool: Pool, lease: Lease, { config, log, program }: Ground)
 }
 
 /** A wrong probe refuses every spawn with its error; a queen must see the hive all the same. */
-async function picture(machine: MachineReader, pool: Pool, log: Log): Promise<HiveStatus> {
+async function picture(
+  { machine, pool, speeds, log }: { machine: MachineReader; pool: Pool; speeds: Speeds; log: Log },
+): Promise<HiveStatus> {
   const now = await machine.read(limits.hivePictureAgeMs).catch((error) => {
     log.error("cannot read the machine", { error, code: (error as RbeeError).code });
     return machine.detected();
   });
-  return { version: VERSION, machine: now, workers: pool.list() };
+  return { version: VERSION, machine: now, workers: pool.list(), speeds: speeds.list() };
 }
 
 async function takeApart(hive: Hive, log: Log, reason: unknown): Promise<number> {
@@ -207,6 +215,7 @@ async function takeApart(hive: Hive, log: Log, reason: unknown): Promise<number>
   hive.timers[Symbol.dispose]();
   // A queen that is gone waits for no answers.
   await hive.pool.stopAll({ drain: !(reason instanceof LeaseOver) });
+  hive.speeds.save(performance.now());
   hive.events.close();
   await hive.server.stop(limits.hiveLastWordsMs);
   log.info("ended");

@@ -9,7 +9,7 @@ import { RbeeError } from "../protocol/error.ts";
 import { type ModelRecord, type ModelRef, parseModelRef, printModelRef } from "../protocol/model.ts";
 import { isDiskFull } from "../runtime/paths.ts";
 import type { Catalog, CatalogEntry } from "./catalog.ts";
-import { checkGguf, ggufHeadBytes } from "./gguf_check.ts";
+import { checkGguf } from "./gguf_check.ts";
 
 /** A model that a worker can be started with. */
 export interface LocalModel {
@@ -128,10 +128,7 @@ async function lookAt(path: string): Promise<{ path: string; size: number; mtime
     const real = await Deno.realPath(path); // a worker's folder links to the file itself, not to another link
     const info = await Deno.stat(real);
     if (!info.isFile) throw notFound(path, "it is no regular file");
-    using file = await Deno.open(real);
-    const head = new Uint8Array(ggufHeadBytes);
-    const got = await file.read(head) ?? 0;
-    checkGguf(head.subarray(0, got), { path, sizeBytes: info.size });
+    await checkGguf(real, path);
     return { path: real, size: info.size, mtime: info.mtime?.getTime() ?? 0 };
   } catch (error) {
     if (error instanceof RbeeError) throw error;

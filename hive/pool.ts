@@ -8,7 +8,7 @@ import { limits } from "../protocol/limits.ts";
 import type { Backend } from "../protocol/node.ts";
 import type { hiveRoutes } from "../protocol/hive_routes.ts";
 import type { AnswerOf } from "../protocol/routes.ts";
-import type { SpawnWorker, WorkerReady, WorkerRecord, WorkerStatus } from "../protocol/worker.ts";
+import type { SpawnWorker, WorkDone, WorkerReady, WorkerRecord, WorkerStatus } from "../protocol/worker.ts";
 import { sameSecret, workerKey } from "../runtime/auth.ts";
 import type { ProgramCommand } from "../runtime/executables.ts";
 import type { Log } from "../runtime/log.ts";
@@ -53,6 +53,8 @@ export interface PoolOptions {
   readonly events: Events;
   readonly log: Log;
   readonly onCalibration: (name: string, threads: number) => void;
+  /** Told of what workers compute. */
+  readonly onWork: (plan: SpawnPlan, work: { before?: WorkDone; after: WorkDone }) => void;
   /** How many processes the kernel ended for want of memory so far; undefined where it does not tell. */
   readonly oomKills: () => number | undefined;
 }
@@ -202,6 +204,7 @@ export class Pool {
   #onStatus(entry: WorkerEntry, status: WorkerStatus): void {
     const { worker, plan } = entry;
     const wasLoading = worker.isLoading;
+    if (status.work) this.#options.onWork(plan, { before: worker.status?.work, after: status.work });
     if (!worker.takeStatus(status, { now: performance.now(), nowUnix: nowUnix() })) return;
     if (wasLoading && (status.state === "idle" || status.state === "busy")) {
       const seconds = ((performance.now() - entry.startedAt) / 1_000).toFixed(1);

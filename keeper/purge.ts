@@ -9,7 +9,7 @@ import { writeError } from "./install_errors.ts";
 import type { Places } from "./install_places.ts";
 
 /** What rbee makes in its data folder. In one that RBEE_HOME names may lie anything else besides. */
-const ours = /^(beehives\.db|models\.db|queen\.|hive\.|calibration\.json$|logs$|workers$|partial$|models$)/;
+const ours = /^(beehives\.db|models\.db|queen\.|hive\.|(calibration|speeds)\.json$|logs$|workers$|partial$|models$)/;
 
 /** Returns what is there of configuration, data and models. */
 export function dataOf(paths: Paths, places: Places): string[] {

@@ -13,14 +13,18 @@ async function withBytes(bytes: Uint8Array, work: (path: string) => Promise<void
   }
 }
 
-const fails = (state: RegExp) => (error: unknown) =>
-  error instanceof RbeeError && error.code === "MODEL_LOAD_FAILED" && state.test(error.message);
+const failsWith = (code: string) => (state: RegExp) => (error: unknown) =>
+  error instanceof RbeeError && error.code === code && state.test(error.message);
+const fails = failsWith("MODEL_LOAD_FAILED");
+const isIncompatible = failsWith("MODEL_INCOMPATIBLE");
 
 Deno.test("the header says architecture, quantization, layers and where the tensors lie", async () => {
   const header = await readGgufHeader(tinyGguf().pathname);
   assert.equal(header.architecture, "llama");
   assert.equal(header.quantization, "Q8_0");
   assert.equal(header.layers, 5);
+  assert.equal(header.vocabSize, 2048);
+  assert.equal(header.eosTokenId, 2);
   assert.equal(header.tensors.length, 47);
   assert.equal(header.sizeBytes, 2383680);
   assert.equal(header.metadata.get("llama.context_length")?.value, 2048);
@@ -45,7 +49,7 @@ Deno.test("absurd counts and lengths end in an error at once, and take no memory
     bytes.fill(0xee, at, at + 8);
     const startMs = performance.now();
     await withBytes(bytes, async (path) => {
-      await assert.rejects(readGgufHeader(path), fails(/damaged|truncated/), what);
+      await assert.rejects(readGgufHeader(path), isIncompatible(/damaged|too large/), what);
     });
     assert.ok(performance.now() - startMs < 1000);
   }
@@ -78,6 +82,6 @@ Deno.test("a folder, a missing file and another format are told apart", async ()
   const version = (await Deno.readFile(tinyGguf())).slice(0, 100);
   version[4] = 9;
   await withBytes(version, async (path) => {
-    await assert.rejects(readGgufHeader(path), fails(/version 9 is unknown/));
+    await assert.rejects(readGgufHeader(path), isIncompatible(/version 9 is unknown/));
   });
 });

@@ -289,17 +289,17 @@ Deno.test("a file that is missing, cut, damaged or no model is one clear error, 
   const damaged = whole.slice();
   damaged.fill(0xff, 8, 24);
   for (
-    const [bytes, message] of [
+    const [bytes, message, code = "MODEL_LOAD_FAILED"] of [
       [text, /it is no GGUF file/],
       [whole.slice(0, 10), /has only 10 bytes/],
       [whole.slice(0, 30_000), /truncated or damaged/],
       [whole.slice(0, whole.length - 1000), /truncated or damaged/],
-      [damaged, /damaged/],
+      [damaged, /damaged/, "MODEL_INCOMPATIBLE"],
     ] as const
   ) {
     await withFile(bytes, async (path) => {
       const error = await rejection(load({ modelPath: path }));
-      assert.equal(error.code, "MODEL_LOAD_FAILED");
+      assert.equal(error.code, code);
       assert.match(error.message, message);
     });
   }

@@ -91,6 +91,18 @@ export function parseResidentBytes(status: string): number | undefined {
   return found ? Number(found[1]) * 1024 : undefined;
 }
 
+/** Returns the bytes of a process that no file stands behind, from the text of /proc/PID/status; undefined when absent. */
+export function parseAnonymousBytes(status: string): number | undefined {
+  const found = status.match(/^RssAnon:\s*(\d+) kB/m);
+  return found ? Number(found[1]) * 1024 : undefined;
+}
+
+/** Returns a process's memory without what is mapped from files, in bytes; undefined as for `processMemoryBytes`. */
+export function processAnonymousBytes(pid: number): number | undefined {
+  const status = Number.isInteger(pid) && pid > 0 ? readKernelFile(`/proc/${pid}/status`) : undefined;
+  return status === undefined ? undefined : parseAnonymousBytes(status);
+}
+
 /** Returns the resident memory of a process in bytes, or undefined when it is gone or this system is not Linux. */
 export function processMemoryBytes(pid: number): number | undefined {
   const status = Number.isInteger(pid) && pid > 0 ? readKernelFile(`/proc/${pid}/status`) : undefined;

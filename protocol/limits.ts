@@ -233,6 +233,9 @@ export const limits = Object.freeze({
   /** Logs of workers that are gone; the oldest are removed when a hive starts. */
   workerLogsKeptMax: 100,
   calibrationsKeptMax: 1_000,
+  speedsKeptMax: 200,
+  /** How often learned speeds are written at most. */
+  speedsWriteMs: 10_000,
   /** The hive before us may still be ending when a queen starts one. */
   catalogLockWaitMs: 5_000,
   catalogLockLookMs: 100,
@@ -247,7 +250,10 @@ export const limits = Object.freeze({
 
   // engine
   /** A header holds the vocabulary: the largest known are below 30 MB. A damaged length must not fill the memory. */
-  ggufHeaderBytesMax: 256 * 1024 * 1024,
+  ggufHeaderBytesMax: 128 * 1024 * 1024,
+  /** One text of a header: the largest are chat templates and licences. All that is kept of it: a few times as much. */
+  ggufTextBytesMax: 1024 * 1024,
+  ggufKeptBytesMax: 16 * 1024 * 1024,
   batchTokensMax: 512,
   /** A CPU gains nothing from more rows at once, and without flash attention each row costs memory for the context. */
   cpuBatchTokensMax: 128,

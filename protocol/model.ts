@@ -125,6 +125,8 @@ export const modelShape = z.object({
   vocab_size: z.number().int().min(0),
   embedding_length: z.number().int().min(0),
   feed_forward_length: z.number().int().min(0),
+  /** Of the layer with the most attention heads; 0 when the file does not say. */
+  head_count: z.number().int().min(0),
   /** Keys and values of one token in all layers together, in elements (not bytes). */
   kv_elements_per_token: z.number().min(0),
   /** Weights of the repeated layers (`blk.*`), and all others: embeddings, output. */

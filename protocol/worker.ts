@@ -90,6 +90,24 @@ export const workerRecord = z.object({
 /** One worker as its hive sees it. */
 export type WorkerRecord = z.infer<typeof workerRecord>;
 
+/**
+ * Schema of what a worker has computed since its start, for its hive to learn the machine's speed from. Each text counts
+ * its own time: two side by side count it twice, so that tokens by time is the speed of one text.
+ */
+export const workDone = z.object({
+  /** Texts that came to their end. */
+  tasks: z.number().int().min(0),
+  /** Tokens of prompts that were computed, not found in a slot. */
+  prefill_tokens: z.number().int().min(0),
+  prefill_ms: z.number().min(0),
+  /** Without each text's first token, which belongs to the prefill. */
+  decode_tokens: z.number().int().min(0),
+  decode_ms: z.number().min(0),
+});
+
+/** What a worker has computed since its start. */
+export type WorkDone = z.infer<typeof workDone>;
+
 /** Schema of what a worker says of itself on its own `GET /v1/events`, at once after each change. */
 export const workerStatus = z.object({
   worker_id: workerId,
@@ -105,14 +123,7 @@ export const workerStatus = z.object({
   ctx: z.number().int().optional(),
   /** What the thread calibration found, once, for the hive to remember. */
   calibration: z.object({ threads: z.number().int(), tokens_per_second: z.record(z.string(), z.number()) }).optional(),
-  /** What was computed since the start, for the hive to learn this machine's speed from. Streams that ran side by side share the time. */
-  work: z.object({
-    tasks: z.number().int(),
-    prefill_tokens: z.number().int(),
-    prefill_ms: z.number(),
-    decode_tokens: z.number().int(),
-    decode_ms: z.number(),
-  }).optional(),
+  work: workDone.optional(),
   /** Why loading failed; the process ends right after. The body's `error` fields. */
   error: z.object({ code: z.string(), message: z.string(), details: z.record(z.string(), z.unknown()) }).optional(),
 });

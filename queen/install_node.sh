@@ -269,8 +269,9 @@ look_at_foreign() {
   fi
 }
 
-# Whether the folder of versions is ours; one that a cut-off installation or removal left is empty.
-is_ours() { [ -f "$versions/.rbee" ] || { [ -d "$versions" ] && [ -z "$(ls -A "$versions" 2>/dev/null)" ]; }; }
+# Whether the folder of versions is ours; one that a cut-off installation or removal left is empty. The mark is looked for
+# once more: another installation may just have made it.
+is_ours() { [ -f "$versions/.rbee" ] || { [ -d "$versions" ] && [ -z "$(ls -A "$versions" 2>/dev/null)" ]; } || [ -f "$versions/.rbee" ]; }
 
 look_at_tools() {
   digest_tool=
@@ -456,9 +457,11 @@ check_disk() {
     "Cannot install to $prefix: $((wanted_kb / 1024)) MB are needed, $((free_kb / 1024)) MB are free"
 }
 
+# Our mark comes before all else: a folder with something in it and without the mark counts as somebody else's.
 make_folders() {
-  why=$(mkdir -p "$incoming" 2>&1) || write_failed "$why"
+  why=$(mkdir -p "$versions" 2>&1) || write_failed "$why"
   [ -f "$versions/.rbee" ] || why=$( (echo 'the versions of rbee' >"$versions/.rbee") 2>&1) || write_failed "$why"
+  why=$(mkdir -p "$incoming" 2>&1) || write_failed "$why"
 }
 
 # A file of ours keeps another one's `finish` from removing the folder as empty.
@@ -496,6 +499,19 @@ is_at_work() {
   esac
 }
 
+# $1: a lock, $2: what a dead one left in it. One at a time takes such a lock away, and looks again before it does: when two
+# did, the second took the lock of whoever had come in between, and two installations changed one folder.
+remove_dead() {
+  if ln -s "$(lock_text)" "$1.s" 2>/dev/null; then
+    [ "$(readlink "$1" 2>/dev/null || :)" != "$2" ] || rm -f "$1"
+    rm -f "$1.s"
+  else
+    # Whoever was to take it away may itself have been killed.
+    remover=$(readlink "$1.s" 2>/dev/null || :)
+    [ -z "$remover" ] || is_at_work "$remover" || remove_dead "$1.s" "$remover"
+  fi
+}
+
 # One at a time changes versions. The link's target is the process that holds it: there in one step, and never empty.
 lock() {
   waited=0
@@ -504,11 +520,7 @@ lock() {
     if [ -z "$owner" ]; then
       why=$( (: >"$versions/.try.$$" && rm -f "$versions/.try.$$") 2>&1) || write_failed "$why"
     elif ! is_at_work "$owner"; then
-      # Of a killed one. Whoever takes it away looks at what it took: another one may have been faster.
-      mv "$versions/.lock" "$versions/.stale.$$" 2>/dev/null || :
-      taken=$(readlink "$versions/.stale.$$" 2>/dev/null || :)
-      [ -z "$taken" ] || [ "$taken" = "$owner" ] || ln -s "$taken" "$versions/.lock" 2>/dev/null || :
-      rm -f "$versions/.stale.$$"
+      remove_dead "$versions/.lock" "$owner"
       continue
     fi
     waited=$((waited + 1))
@@ -522,7 +534,11 @@ lock() {
 # What killed ones left: parts, links, versions that were being removed. Only with the lock.
 sweep() {
   sweep_parts
-  for file in "$prefix"/.current.* "$versions"/.stale.*; do [ ! -h "$file" ] || rm -f "$file"; done
+  for file in "$prefix"/.current.*; do [ ! -h "$file" ] || rm -f "$file"; done
+  for file in "$versions"/.lock.s*; do
+    remover=$(readlink "$file" 2>/dev/null || :)
+    [ -z "$remover" ] || is_at_work "$remover" || remove_dead "$file" "$remover"
+  done
   for file in "$versions"/.old.* "$versions"/.clone.* "$versions"/.try.* "$versions"/*/.manifest.*; do [ ! -e "$file" ] || rm -rf "$file"; done
 }
 
@@ -1066,7 +1082,7 @@ check_purge() {
 
 purge_data() {
   # Of a queen on this machine: her registry is not the node's to remove.
-  for file in hive.token hive.json models.db models.db-wal models.db-shm models.db.lock calibration.json logs workers \
+  for file in hive.token hive.json models.db models.db-wal models.db-shm models.db.lock calibration.json speeds.json logs workers \
     models partial; do
     rm -rf "${data:?}/$file"
   done

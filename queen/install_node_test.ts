@@ -136,14 +136,6 @@ Deno.test("killed before any of its changes, a removal can be done again and lea
   assert.ok(kills > 1, `${kills} changes were cut off`);
 });
 
-Deno.test("two installations at once end well, one after the other", async () => {
-  using node = new NodeFolder();
-  const runs = await Promise.all(["0.1.0", "0.1.1", "0.1.0", "0.1.1"].map((v) => node.run(["--from", node.build(v)])));
-  for (const { code, stdout, stderr } of runs) assert.equal(code, 0, stdout + stderr);
-  assert.deepEqual(node.faults(), []);
-  assert.deepEqual(node.versions, [...installed, "0.1.0", "0.1.1"]);
-});
-
 Deno.test("a file is received whole or not at all", async () => {
   using node = new NodeFolder();
   const bytes = crypto.getRandomValues(new Uint8Array(50_000));

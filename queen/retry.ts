@@ -69,7 +69,9 @@ export function afterLastRetry(error: RbeeError): RbeeError {
 export function afterHiveGone(error: RbeeError, lost: boolean): Verdict {
   // A start that somebody's signal ended says nothing about the next one; the hive's own error would be the same again.
   const killed = error.code === "HIVE_START_FAILED" && error.details.signal !== undefined;
-  return lost || killed ? { then: "retry", error } : { then: "fail", error, suspect: false };
+  // Nor does a connection that broke while the hive was being looked for.
+  const cut = error.code === "CONNECTION_LOST";
+  return lost || killed || cut ? { then: "retry", error } : { then: "fail", error, suspect: false };
 }
 
 /** Returns what follows for a task that waited for a worker which is gone before it had loaded. */

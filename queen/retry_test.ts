@@ -54,6 +54,24 @@ Deno.test("a hive that was killed while it started is worth another try, one tha
   strictEqual(afterHiveGone(killedHive(), false).then, "retry");
   strictEqual(afterHiveGone(new RbeeError("HIVE_START_FAILED"), false).then, "fail");
   strictEqual(afterHiveGone(new RbeeError("CONNECTION_LOST"), true).then, "retry");
+  strictEqual(afterHiveGone(new RbeeError("CONNECTION_LOST"), false).then, "retry");
+  strictEqual(afterHiveGone(new RbeeError("SSH_CONNECTION_FAILED"), false).then, "fail");
+});
+
+Deno.test("a connection that breaks while the hive is looked for costs the task a try, and three times its end", () => {
+  const scheduler = new Scheduler({ nodes: ["box"], loadMs: 1_000, spawnMs: 1_000, random: () => 0 });
+  const tell = (event: SchedulerEvent): Effect[] => scheduler.handle(event, 0);
+  const demand = { model: "builtin:tiny", node: "box" };
+  tell({
+    type: "taskSubmitted",
+    wish: { id: "t1", kind: "infer", demand, waitMs: 7_000, timeoutMs: 60_000 },
+  });
+  const broken = { type: "hiveFailed", node: "box", error: new RbeeError("CONNECTION_LOST") } as const;
+  const seen = [tell(broken), tell(broken), tell(broken)].map((effects) => [
+    effects.some((e) => e.type === "ensureHive"),
+    effects.flatMap((e) => e.type === "taskEnded" ? [e.error?.code] : []),
+  ]);
+  deepStrictEqual(seen, [[true, []], [true, []], [false, ["CONNECTION_LOST"]]]);
 });
 
 Deno.test("a task whose hive is killed at its start has it started once more, and fails as the hive did the second time", () => {

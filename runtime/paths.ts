@@ -21,6 +21,7 @@ export interface Paths {
   readonly tlsCert: string;
   readonly tlsKey: string;
   readonly calibrationFile: string;
+  readonly speedsFile: string;
   readonly logs: string;
   /** One folder a worker, made and removed by its hive. */
   readonly workers: string;
@@ -83,6 +84,7 @@ export function paths(read: (name: string) => string | undefined = environment):
     tlsCert: `${home}/tls/hive.crt`,
     tlsKey: `${home}/tls/hive.key`,
     calibrationFile: `${home}/calibration.json`,
+    speedsFile: `${home}/speeds.json`,
     logs: `${home}/logs`,
     workers: `${home}/workers`,
     sshSockets: `${home}/s`,

@@ -7,7 +7,7 @@
 import type { LoadProgress, ModelFacts } from "../native/engine.ts";
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import type { WorkerState, WorkerStatus } from "../protocol/worker.ts";
+import type { WorkDone, WorkerState, WorkerStatus } from "../protocol/worker.ts";
 
 const mebibyte = 1024 * 1024;
 
@@ -15,12 +15,15 @@ const mebibyte = 1024 * 1024;
 export interface LifecycleOptions {
   workerId: string;
   slotsTotal: number;
+  /** What was computed so far; told with every change. */
+  work?: () => WorkDone;
 }
 
 /** The one truth about this worker's state. */
 export class Lifecycle {
   readonly workerId: string;
   readonly slotsTotal: number;
+  readonly #work?: () => WorkDone;
   #state: WorkerState = "loading";
   #slotsBusy = 0;
   #lastRequestMs = Date.now();
@@ -35,6 +38,7 @@ export class Lifecycle {
   constructor(options: LifecycleOptions) {
     this.workerId = options.workerId;
     this.slotsTotal = options.slotsTotal;
+    this.#work = options.work;
   }
 
   /** `loading`, `idle`, `busy` (at least one generation runs), `draining` or `unhealthy`. */
@@ -126,6 +130,7 @@ export class Lifecycle {
   status(): WorkerStatus {
     const accepting = this.#state === "idle" || this.#state === "busy";
     const facts = this.#facts;
+    const work = this.#work?.();
     return {
       worker_id: this.workerId,
       state: this.#state,
@@ -135,6 +140,7 @@ export class Lifecycle {
       ...this.#layers(),
       ...(facts &&
         { ctx: facts.contextTokens, memory_bytes: facts.memoryBytes, vram_mb: facts.memoryBytes / mebibyte }),
+      ...(work && work.tasks > 0 && { work }),
       ...(this.#error && {
         error: { code: this.#error.code, message: this.#error.message, details: this.#error.details },
       }),

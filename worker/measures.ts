@@ -4,6 +4,7 @@
  * @module
  */
 import type { InferenceEnd } from "../protocol/inference.ts";
+import type { WorkDone } from "../protocol/worker.ts";
 import { counter, gauge, histogram } from "../runtime/metrics.ts";
 
 const firstTokenBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -27,6 +28,12 @@ export class Measures {
   readonly #rate = gauge("rbee_worker_tokens_per_second", "Decoding speed of the last generation that ended");
   readonly #slotsBusy = gauge("rbee_worker_slots_busy", "Slots that generate now");
   readonly #slotsTotal = gauge("rbee_worker_slots_total", "Slots of this worker");
+  #work: WorkDone = { tasks: 0, prefill_tokens: 0, prefill_ms: 0, decode_tokens: 0, decode_ms: 0 };
+
+  /** What was computed so far. */
+  get work(): WorkDone {
+    return this.#work;
+  }
 
   /** A generation began. */
   began(promptTokens: number): void {
@@ -50,6 +57,14 @@ export class Measures {
     this.#requests.inc({ end: end.stop_reason });
     this.#cached.inc(end.prompt_tokens_cached);
     if (end.tokens_per_second > 0) this.#rate.set(end.tokens_per_second);
+    const { tasks, prefill_tokens, prefill_ms, decode_tokens, decode_ms } = this.#work;
+    this.#work = {
+      tasks: tasks + 1,
+      prefill_tokens: prefill_tokens + Math.max(0, end.prompt_tokens - end.prompt_tokens_cached),
+      prefill_ms: prefill_ms + end.prefill_ms,
+      decode_tokens: decode_tokens + Math.max(0, end.total_tokens - 1),
+      decode_ms: decode_ms + end.decode_ms,
+    };
   }
 
   /** A generation ended without one: the client left, or an error. */

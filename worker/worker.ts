@@ -55,6 +55,7 @@ class Worker {
   readonly #options: WorkerOptions;
   readonly #lifecycle: Lifecycle;
   readonly #requests = new Requests();
+  readonly #measures = new Measures();
   /** Aborted by the shutdown route. Separate from the program's signal: SIGTERM while draining means "hurry". */
   readonly #shutDown = new AbortController();
   /** Either of the two. */
@@ -70,7 +71,11 @@ class Worker {
   constructor(options: WorkerOptions) {
     const { flags, key, log, tls } = options;
     this.#options = options;
-    this.#lifecycle = new Lifecycle({ workerId: flags.workerId, slotsTotal: flags.slots });
+    this.#lifecycle = new Lifecycle({
+      workerId: flags.workerId,
+      slotsTotal: flags.slots,
+      work: () => this.#measures.work,
+    });
     this.#ending = AbortSignal.any([options.signal, this.#shutDown.signal]);
     log.info("starting", {
       version: VERSION,
@@ -126,7 +131,7 @@ class Worker {
       lifecycle: this.#lifecycle,
       slots: new Slots(this.#lifecycle),
       requests: this.#requests,
-      measures: new Measures(),
+      measures: this.#measures,
       log,
       slowClientMs,
       modelRef: flags.modelRef,

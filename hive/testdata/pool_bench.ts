@@ -105,6 +105,7 @@ export async function makeBench(options: BenchOptions = {}): Promise<Bench> {
     events,
     log: quiet,
     onCalibration: (name, threads) => calibrations.push([name, threads]),
+    onWork: () => {},
     oomKills: () => undefined,
   });
   const lease = new Lease({ leased: true });

@@ -124,6 +124,7 @@ const modelFacts = {
     vocab_size: 32_000,
     embedding_length: 2048,
     feed_forward_length: 5632,
+    head_count: 32,
     kv_elements_per_token: 11_264,
     layer_bytes: 4_000_000,
     other_bytes: 1_242_880,
