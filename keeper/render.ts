@@ -102,7 +102,7 @@ export class Render {
 
   /** Tells what a program says. Of a break the bar stays as it was then (S37). */
   narration({ actor, action, human }: Pick<Narration, "actor" | "action" | "human">): void {
-    if (action === "download-retry" && !this.quiet && !this.json) this.endProgress();
+    if (action === "model-download-error" && !this.quiet && !this.json) this.endProgress();
     this.note(actor, human);
   }
 

@@ -14,6 +14,15 @@ const modelText = z.string().min(1).max(limits.modelRefCharsMax);
 const namedModel = z.strictObject({ model_ref: modelText });
 const downloadId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/);
 
+/** Schema of one file of a model as another hive has it. */
+export const peerFile = z.strictObject({
+  /** Its path in the repository. */
+  path: z.string().min(1).max(limits.filePathCharsMax),
+  size_bytes: z.number().int().min(1),
+  /** 64 hex digits. */
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
 /** Schema of one download of a hive. */
 export const downloadRecord = z.object({
   download_id: downloadId,
@@ -124,31 +133,31 @@ export const hiveRoutes = Object.freeze({
     body: namedModel.extend({
       /** `peer`: the bytes come by `receiveModel` from whoever asks; the hub tells digest and length all the same. */
       source: z.enum(["hub", "peer"]).default("hub"),
-      /** Of `peer`: what the hive that has it tells, for when no hub does. */
-      facts: modelFacts.optional(),
+      /** What the sender knows of the files, for `peer` when the hub does not answer. */
+      files: z.array(peerFile).min(1).max(limits.splitFilesMax).optional(),
     }),
     answer: z.object({
+      /** `here` when there is nothing to fetch. */
       download_id: z.string(),
       local_path: z.string().optional(),
-      /** Its bytes are awaited by `receiveModel`: of each file its length, and how much of it is here already. */
-      files: z.array(z.object({ size_bytes: z.number().int(), offset: z.number().int() })).optional(),
+      /** How many bytes of each file are here: where a sender goes on. */
+      files: z.array(z.object({ size_bytes: z.number(), offset: z.number() })).optional(),
     }),
   }),
   /**
-   * Takes bytes of one file of a download whose `source` is `peer`; they must begin where it stands. What came before
-   * a body broke stays. `offset` of the answer: how much of the file is here now. A body has up to `copyPieceBytes`.
+   * Bytes of one file of a download from a `peer`, as the body, from `offset` on. The files come in their order. An offset
+   * that does not go on from what is here is refused with the right `details.file` and `details.offset`.
    */
   receiveModel: route({
     method: "POST",
     path: "/v1/models/download/:id/bytes",
     access: "token",
     query: z.object({
-      /** Number of the file in a split model, from 0. */
       file: z.coerce.number().int().min(0).max(limits.splitFilesMax).default(0),
       offset: z.coerce.number().int().min(0).default(0),
     }),
-    bytes: true,
-    answer: z.object({ offset: z.number().int() }),
+    upload: true,
+    answer: z.object({ offset: z.number(), complete: z.boolean() }),
   }),
   /** S16: `progressEvent`s, the last one `complete` or `error`, then the end mark; in between named `narration` events. */
   downloadProgress: route({

@@ -7,6 +7,7 @@
 /** `Ms` milliseconds, `Bytes` bytes, `Max` an upper bound. */
 export const modelLimits = Object.freeze({
   modelRefCharsMax: 4_096,
+  filePathCharsMax: 1_000,
   pathCharsMax: 4_096,
   /** Files of one split model. */
   splitFilesMax: 512,

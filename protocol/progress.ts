@@ -41,10 +41,8 @@ export const progressEvent = z.discriminatedUnion("stage", [
   z.object({
     stage: z.literal("error"),
     message: z.string(),
-    /** Of `error_codes.ts`; `DOWNLOAD_FAILED` when absent. */
-    code: z.string().optional(),
-    details: z.record(z.string(), z.unknown()).optional(),
-    hint: z.string().optional(),
+    /** The error itself, as it stands in an error body; for whoever goes on with it. */
+    error: z.record(z.string(), z.unknown()).optional(),
   }),
 ]);
 

@@ -12,10 +12,7 @@ import type * as z from "zod";
  */
 export type Access = "public" | "open" | "token" | "worker";
 
-/**
- * One endpoint. `stream` answers with server-sent events (or text), all others with JSON. `bytes` takes a body of any
- * kind and length, which its handler reads as a stream.
- */
+/** One endpoint. `stream` answers with server-sent events (or text), all others with JSON. */
 export interface Route {
   readonly method: "GET" | "POST" | "DELETE";
   /** With `:name` for parameters. */
@@ -25,7 +22,8 @@ export interface Route {
   readonly query?: z.ZodType;
   readonly answer?: z.ZodType;
   readonly stream?: boolean;
-  readonly bytes?: boolean;
+  /** The body is bytes that the handler reads as they come, without a bound of size of the server's own. */
+  readonly upload?: boolean;
 }
 
 /** Returns a route, frozen, with its literal types kept. */

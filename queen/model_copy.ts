@@ -8,9 +8,10 @@
 import { RbeeError, toRbeeError } from "../protocol/error.ts";
 import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { limits } from "../protocol/limits.ts";
-import { type ModelFacts, type ModelRecord, refOfRecord } from "../protocol/model.ts";
+import { type ModelRecord, refOfRecord } from "../protocol/model.ts";
 import { call, callStream, type Peer } from "../runtime/call.ts";
 import { counter } from "../runtime/metrics.ts";
+import { basename } from "../runtime/path.ts";
 import { followDownload } from "./model_download.ts";
 import {
   DownloadEnded,
@@ -83,7 +84,7 @@ async function copyOnce(wish: CopyWish, way: FetchWay, { record, isFirst, onProg
   const source = hiveOf(from, way);
   const cut = new AbortController();
   const signal = AbortSignal.any([way.signal, cut.signal]);
-  const body = { model_ref: model, source: "peer" as const, facts: factsOf(record, model) };
+  const body = { model_ref: model, source: "peer" as const, files: filesOf(record) };
   const options = { body, signal, correlationId, deadlineMs: limits.modelLookUpMs };
   const { download_id: id, local_path, files } = await call(target, hiveRoutes.downloadModel, options);
   if (local_path !== undefined) return { localPath: local_path, source: isFirst ? "cached" : "peer" };
@@ -110,8 +111,12 @@ async function giveUp(target: Peer, id: string): Promise<void> {
   await call(target, hiveRoutes.cancelDownload, options).catch(() => {}); // gone, or ended by itself
 }
 
-function factsOf({ size_bytes, digest, quantization }: ModelRecord, ref: string): ModelFacts {
-  return { ref, size_bytes, digest, quantization, shape: null };
+/** What the target is told for when no hub answers. Of a split model nobody here knows the digests of its files. */
+function filesOf({ local_path, reference, size_bytes, digest }: ModelRecord) {
+  const sha256 = digest?.match(/^sha256:([0-9a-f]{64})$/)?.[1];
+  if (sha256 === undefined || /-\d{5}-of-\d{5}\.gguf$/.test(local_path)) return undefined;
+  const below = local_path.split(`/hf/${reference}/`)[1];
+  return [{ path: below?.replace(/^[^/]+\//, "") ?? basename(local_path), size_bytes, sha256 }];
 }
 
 interface Sending {

@@ -4,8 +4,7 @@
  *
  * @module
  */
-import { type ErrorCode, fromErrorBody, isErrorBody, RbeeError } from "../protocol/error.ts";
-import { isErrorCode } from "../protocol/error_codes.ts";
+import { fromErrorBody, isErrorBody, RbeeError } from "../protocol/error.ts";
 import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { limits } from "../protocol/limits.ts";
 import { narration } from "../protocol/narration.ts";
@@ -75,10 +74,9 @@ function withoutId({ actor, action, target, human }: ReturnType<typeof narration
   return { actor, action, target, human };
 }
 
-function errorOf(event: Extract<ProgressEvent, { stage: "error" }>): RbeeError {
-  const { message, details, hint, code = "DOWNLOAD_FAILED" } = event;
-  const known: ErrorCode = isErrorCode(code) ? code : "DOWNLOAD_FAILED";
-  return new RbeeError(known, { message, details, hint });
+function errorOf({ message, error }: Extract<ProgressEvent, { stage: "error" }>): RbeeError {
+  const body = { error };
+  return isErrorBody(body) ? fromErrorBody(body) : new RbeeError("DOWNLOAD_FAILED", { message });
 }
 
 function json(text: string): unknown {

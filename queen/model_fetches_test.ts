@@ -109,8 +109,13 @@ Deno.test(
     const hive = pool.add("blep");
     hive.hub.set(model, recordOf(100));
     hive.scripts.push(async (out) => {
-      const error = { code: "ACCESS_DENIED", message: "Cannot read org/tiny: gated", details: { status: 401 } };
-      await out.write(encodeJsonEvent({ stage: "error", ...error, hint: "Set HF_TOKEN" }) + doneText);
+      const error = {
+        code: "ACCESS_DENIED",
+        message: "Cannot read org/tiny: gated",
+        details: { status: 401 },
+        hint: "Set HF_TOKEN",
+      };
+      await out.write(encodeJsonEvent({ stage: "error", message: error.message, error }) + doneText);
     });
     await rejects(pool.fetches.bring({ node: "blep", model }, new Heard(), forever()), (error: RbeeError) => {
       strictEqual(error.code, "ACCESS_DENIED");

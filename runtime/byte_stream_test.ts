@@ -11,7 +11,7 @@ const route = {
   method: "POST",
   path: "/v1/bytes",
   access: "token",
-  bytes: true,
+  upload: true,
   answer: z.object({ bytes: z.number() }),
 } as const satisfies Route;
 // The client of `fetch` keeps connections for the next request; they are nobody's leak.
@@ -49,9 +49,9 @@ function pieces(count: number, taken: { bytes: number }): ReadableStream<Uint8Ar
     },
   }, { highWaterMark: 0 });
 }
-async function countAll({ bytes }: Context): Promise<{ bytes: number }> {
+async function countAll({ upload }: Context): Promise<{ bytes: number }> {
   let sum = 0;
-  for await (const one of bytes!) sum += one.length;
+  for await (const one of upload!) sum += one.length;
   return { bytes: sum };
 }
 
@@ -87,10 +87,10 @@ Deno.test(
   relaxed,
   async () => {
     const seen = Promise.withResolvers<{ bytes: number; error: unknown }>();
-    await withServer(async ({ bytes }) => {
+    await withServer(async ({ upload }) => {
       let sum = 0;
       try {
-        for await (const one of bytes!) sum += one.length;
+        for await (const one of upload!) sum += one.length;
         seen.resolve({ bytes: sum, error: undefined });
       } catch (error) {
         seen.resolve({ bytes: sum, error });

@@ -28,7 +28,7 @@ export interface CallOptions<R extends Route> {
   params?: Record<string, string>;
   query?: Record<string, string | number | boolean | undefined>;
   body?: BodyInput<R>;
-  /** The body of a route that takes bytes. It can be read once only, so connecting is tried once. */
+  /** The body of a route with `upload`. It can be read once only, so connecting is tried once. */
   bytes?: ReadableStream<Uint8Array>;
   signal?: AbortSignal;
   /** Until the answer is complete; of a stream, until its headers are there. */

@@ -27,8 +27,8 @@ export interface Context {
   readonly correlationId: string;
   /** The id of the last event that a reader which comes back has seen. */
   readonly lastEventId?: string;
-  /** The body of a route that takes bytes; others have none here. */
-  readonly bytes?: ReadableStream<Uint8Array>;
+  /** The request's body, unread; null when there is none. For routes with `upload`. */
+  readonly upload: ReadableStream<Uint8Array> | null;
   /** Returns whether the caller sent that very secret as its bearer token; so no handler holds what it was sent. */
   sent(secret: string): boolean;
   /** Returns a streamed answer; the handler returns it as its own. */
@@ -230,7 +230,7 @@ async function answer(
   state: HandlerState,
 ): Promise<Response> {
   const correlationId = correlationOf(request);
-  const bytes = one.route.bytes ? streamBody(request) : undefined;
+  const upload = one.route.upload ? streamBody(request) : null;
   try {
     checkHostAndOrigin(request, state.listen);
     checkToken(request, one.route.access, options.auth);
@@ -245,7 +245,7 @@ async function answer(
       stopping: state.stopping,
       correlationId,
       lastEventId: request.headers.get("last-event-id") ?? undefined,
-      bytes,
+      upload,
       sent: (secret) => sentSecret(request, secret),
       stream: (produce, more) => eventStream(produce, { keepAlive: true, ...more, open: state.open }),
     };
@@ -258,7 +258,7 @@ async function answer(
       options.log.error("request failed", { route: one.route.path, error: thrown, stack: (thrown as Error)?.stack });
     }
     // Whoever is cut off while it sends does not read why.
-    if (bytes) await passOver(bytes);
+    if (upload) await passOver(upload);
     return answerError(thrown, correlationId);
   }
 }

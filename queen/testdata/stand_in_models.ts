@@ -143,7 +143,8 @@ export class StandInModels {
     await out.write(encodeJsonEvent(downloading(this.received.length, this.#wanted.size)));
     await Promise.race([this.#wanted.done.promise, gone.promise]);
     if (out.signal.aborted) return;
-    const wrong = { stage: "error", message: "Cannot use the download", code: "CHECKSUM_MISMATCH" };
+    const message = "Cannot use the download";
+    const wrong = { stage: "error", message, error: { code: "CHECKSUM_MISMATCH", message } };
     await out.write(this.isWrong ? encodeJsonEvent(wrong) + doneText : this.#arrived());
   }
 
@@ -160,16 +161,16 @@ export class StandInModels {
     }, { contentType: "application/octet-stream", keepAlive: false });
   }
 
-  async #receive(offset: number, { bytes }: Context): Promise<{ offset: number }> {
+  async #receive(offset: number, { upload }: Context): Promise<{ offset: number; complete: boolean }> {
     if (offset !== this.received.length) throw new RbeeError("INVALID_REQUEST", { message: "wrong offset" });
     await this.mayRead;
     const parts: Uint8Array[] = [];
     try {
-      for await (const piece of bytes!) parts.push(piece);
+      for await (const piece of upload!) parts.push(piece);
     } finally {
       this.received = new Uint8Array(await new Blob([this.received, ...parts] as BlobPart[]).arrayBuffer());
     }
     if (this.received.length === this.#wanted?.size) this.#wanted.done.resolve();
-    return { offset: this.received.length };
+    return { offset: this.received.length, complete: this.received.length === this.#wanted?.size };
   }
 }

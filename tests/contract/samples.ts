@@ -325,10 +325,15 @@ export const samples: Record<string, Record<string, Sample>> = {
     },
     downloadModel: {
       body: { model_ref: modelFacts.ref },
-      bad: [{}, { model_ref: "" }, { model_ref: "x", source: "disk" }],
+      bad: [
+        {},
+        { model_ref: "" },
+        { model_ref: "x", source: "disk" },
+        { model_ref: "x", files: [{ path: "a.gguf", size_bytes: 1, sha256: "none" }] },
+      ],
       answer: { download_id: "download-1", files: [{ size_bytes: 5_242_880, offset: 1_048_576 }] },
     },
-    receiveModel: { answer: { offset: 5_242_880 } },
+    receiveModel: { answer: { offset: 5_242_880, complete: true } },
     downloads: {
       answer: {
         downloads: [{
