@@ -8,6 +8,7 @@ import "./configuration.ts";
 import "./elsewhere.ts";
 import "./errors.ts";
 import "./hives_from_afar.ts";
+import "./hub.ts";
 import "./inferences.ts";
 import "./installations.ts";
 import "./lifetimes.ts";
