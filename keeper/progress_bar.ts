@@ -62,7 +62,9 @@ interface Bytes {
 }
 
 function bytesStep(verb: string, { done, bytes_total: total, speed_mbps: speed, file }: Bytes): Step {
-  const rest = `${speed.toFixed(1)} MB/s${file === undefined ? "" : `, ${file}`}`;
+  // Nobody knows it at the beginning, nor of what came at once.
+  const words = [...(speed > 0 ? [`${speed.toFixed(1)} MB/s`] : []), ...(file === undefined ? [] : [file])];
+  const rest = words.length > 0 ? words.join(", ") : undefined;
   return { verb, share: total > 0 ? done / total : 0, amount: `${megabytes(done)} / ${megabytes(total)}`, rest };
 }
 

@@ -7,21 +7,28 @@ import { HubServer } from "../../support/hub_server.ts";
 import { EventReader } from "../../support/sse_reader.ts";
 import { must, type Scenario, suite } from "./scenario.ts";
 
-/** The original's example, and the name of its file there. */
-export const repository = "TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF";
+const repository = "TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF";
 const fileName = "tinyllama-q4.gguf";
 const reference = `hf:${repository}`;
+
+/** The original's example, and the name of its file there. */
+export const mtl = { reference, fileName } as const;
 
 /** Starts a hub that has that model: `builtin:tiny` made longer, which no reader minds. */
 export async function startHub(scenario: Scenario, size: number, hostname?: string): Promise<HubServer> {
   const hub = new HubServer({ hostname });
-  scenario.atEnd(() => Promise.resolve(hub[Symbol.dispose]()));
+  scenario.atEnd(() => Promise.resolve(endHub(scenario)));
   const bytes = new Uint8Array(size);
   bytes.set(Deno.readFileSync(new URL("../../../native/tiny/tiny.gguf", import.meta.url)));
   await hub.add(repository, { "README.md": new TextEncoder().encode("# A model\n"), [fileName]: bytes });
   scenario.noted.set("hub", hub);
   scenario.noted.set("$MTL", reference);
   return hub;
+}
+
+function endHub({ noted }: Scenario): void {
+  if (!noted.has("hub is gone")) (noted.get("hub") as HubServer)[Symbol.dispose]();
+  noted.set("hub is gone", true);
 }
 
 const hubOf = (scenario: Scenario) => must(scenario.noted.get("hub") as HubServer | undefined, "a hub");
@@ -54,7 +61,7 @@ suite.step("the hub's connection is reset at byte {int}, each time", function (c
 
 suite.step("the hub is gone", function () {
   this.noted.set("bytes before", hubOf(this).bytesSent(fileName));
-  hubOf(this)[Symbol.dispose]();
+  endHub(this);
 });
 
 suite.step("a person has pulled the model", async function () {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import "./cold_starts.ts";
 import "./commands.ts";
 import "./configuration.ts";
 import "./elsewhere.ts";
