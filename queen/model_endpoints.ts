@@ -34,7 +34,7 @@ export function modelEndpoints(parts: ModelEndpointParts): Endpoint[] {
       return await listModels(node, parts);
     }),
     endpoint(queenRoutes.pullModel, ({ body, context }) => {
-      const model = parts.tasks.reference(body.model);
+      const { model } = parts.tasks.demandOf({ model: body.model });
       if (body.node !== undefined) requireNode(body.node, parts);
       return stepStream(
         context,

@@ -22,7 +22,7 @@ import type { Tasks } from "./tasks.ts";
 export interface ModelListParts extends HiveUpParts {
   readonly scheduler: Pick<Scheduler, "nodes">;
   readonly hives: Roster;
-  readonly tasks: Pick<Tasks, "reference">;
+  readonly tasks: Pick<Tasks, "demandOf">;
 }
 
 /** A model of a machine. */
@@ -106,7 +106,7 @@ export async function holderOf(
 ): Promise<Holder> {
   const { models } = await listModels(node, parts);
   const byId = models.some((one) => one.id === model);
-  const ref = byId ? undefined : parts.tasks.reference(model);
+  const ref = byId ? undefined : parts.tasks.demandOf({ model }).model;
   const found = meantBy(model, ref, models);
   const nodes = [...new Set(found.map((one) => one.node))];
   const holder = nodes.includes(localNodeName) ? localNodeName : nodes.length === 1 ? nodes[0] : undefined;
