@@ -11,7 +11,7 @@ const model = {
   ...{ id: "smollm2-q4", provider: "hf", reference: "bartowski/SmolLM2-135M-Instruct-GGUF", variant: "Q4_K_M" },
   ...{ local_path: "/models/smollm2-q4.gguf", size_bytes: 5 * 1024 ** 2, downloaded_at_unix: 1_728_508_603 },
   ...{ digest: "sha256:ab", quantization: "Q4_K_M", architecture: "llama", context_length: 8192 },
-  ...{ last_used_unix: null, use_count: 3 },
+  ...{ last_used_unix: null, use_count: 3, damaged: false },
 };
 const listed = (node: string, more = {}) => ({ ...model, node, ref, ...more });
 const narrated = (action: string, human: string) =>

@@ -22,7 +22,7 @@ export function modelLines(models: readonly ListedModel[], time: (unix: number) 
     ["NAME", "REFERENCE", "SIZE", "QUANT", "NODE", "LAST USED"],
     models.map((one) => [
       one.id,
-      one.ref + (isDamaged(one) ? " (damaged)" : ""),
+      one.ref + (one.damaged ? " (damaged)" : ""),
       sizeText(one.size_bytes),
       one.quantization ?? "-",
       one.node,
@@ -30,8 +30,6 @@ export function modelLines(models: readonly ListedModel[], time: (unix: number) 
     ]),
   );
 }
-
-const isDamaged = (model: object) => (model as { damaged?: boolean }).damaged === true;
 
 /** Returns everything of one model, a line for each fact. */
 export function showLines(model: ListedModel, time: (unix: number) => string): string[] {
@@ -47,7 +45,7 @@ export function showLines(model: ListedModel, time: (unix: number) => string): s
     ["Came", time(model.downloaded_at_unix)],
     ["Last used", model.last_used_unix === null ? "never" : time(model.last_used_unix)],
     ["Used", `${model.use_count} times`],
-    ...(isDamaged(model) ? [["State", "damaged: rbee models pull fetches it anew"] as [string, string]] : []),
+    ...(model.damaged ? [["State", "damaged: rbee models pull fetches it anew"] as [string, string]] : []),
   ];
   return [model.id, ...facts.map(([name, value]) => `  ${name}: ${value ?? "not known"}`)];
 }

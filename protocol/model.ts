@@ -172,6 +172,8 @@ export const modelRecord = z.object({
   context_length: z.number().int().nullable().default(null),
   last_used_unix: z.number().int().nullable().default(null),
   use_count: z.number().int().default(0),
+  /** Its bytes were found to be others than those that the hub or the import told: it is not used. */
+  damaged: z.boolean().default(false),
 });
 
 /** A model that a hive has on disk. */

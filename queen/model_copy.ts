@@ -62,7 +62,7 @@ async function recordOf({ node, from, model }: CopyWish, way: FetchWay): Promise
   const options = { body: { model_ref: model }, signal, deadlineMs: limits.modelLookUpMs };
   const facts = await call(hiveOf(node, way), hiveRoutes.lookUpModel, options).catch(() => undefined); // no hub
   const { models } = await call(hiveOf(from, way), hiveRoutes.models, { signal });
-  const record = models.find((one) => isSame(one, model, facts?.digest));
+  const record = models.find((one) => !one.damaged && isSame(one, model, facts?.digest));
   if (record) return record;
   throw new RbeeError("MODEL_NOT_FOUND", { message: "it has another one, or none any more", details: { node: from } });
 }

@@ -133,7 +133,5 @@ async function peerWith(model: string, target: string, parts: ModelEndpointParts
   const known = await parts.effects.fetches.lookUp({ node: target, model }).catch(() => undefined); // no hub in reach
   if (known && known.local_path !== null) return undefined;
   const { models } = await listModels(undefined, parts);
-  return models.find((one) => one.node !== target && !isDamaged(one) && isSame(one, model, known?.digest))?.node;
+  return models.find((one) => one.node !== target && !one.damaged && isSame(one, model, known?.digest))?.node;
 }
-
-const isDamaged = (record: object) => (record as { damaged?: boolean }).damaged === true;

@@ -16,7 +16,7 @@ export function recordOf(size: number, more: Partial<ModelRecord> = {}): ModelRe
   return {
     ...{ id: "tiny-q4", provider: "hf", reference: "org/tiny", variant: "Q4_0", local_path: "/models/tiny-q4.gguf" },
     ...{ size_bytes: size, downloaded_at_unix: 1, digest: "sha256:aa", quantization: "Q4_0", architecture: "llama" },
-    ...{ context_length: 128, last_used_unix: null, use_count: 0 },
+    ...{ context_length: 128, last_used_unix: null, use_count: 0, damaged: false },
     ...more,
   };
 }

@@ -111,6 +111,7 @@ const modelRecord = {
   context_length: 2048,
   last_used_unix: null,
   use_count: 0,
+  damaged: false,
 };
 const modelFacts = {
   ref: "hf:TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF:Q4_K_M",
