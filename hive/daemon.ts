@@ -5,7 +5,6 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import type { HiveStatus } from "../protocol/hive_routes.ts";
 import { homeId, isLoopback, loadOrCreateToken, readToken } from "../runtime/auth.ts";
 import { sleep } from "../runtime/call.ts";
 import { type Config, loadConfig } from "../runtime/config.ts";
@@ -18,13 +17,17 @@ import { checkAddress, serve, type Server } from "../runtime/serve.ts";
 import { VERSION } from "../runtime/version.ts";
 import { Calibrations } from "./calibration.ts";
 import { type Catalog, openCatalog } from "./catalog.ts";
+import type { Downloads } from "./downloads.ts";
+import { hiveDownloads } from "./hive_downloads.ts";
 import { Events } from "./events.ts";
 import { Lease } from "./lease.ts";
 import { MachineReader } from "./machine.ts";
 import { machineSources, oomKills } from "./machine_sources.ts";
 import { Models } from "./models.ts";
 import { showError } from "./output.ts";
+import { picture } from "./picture.ts";
 import { Pool } from "./pool.ts";
+import { enterWhatLies } from "./rebuild.ts";
 import { hiveEndpoints, type HiveParts } from "./server.ts";
 import { planSpawn } from "./spawn_plan.ts";
 import { Speeds } from "./speeds.ts";
@@ -81,7 +84,8 @@ async function live(flags: DaemonFlags, program: Program, onLog: (log: Log) => v
   onLog(log);
   const token = hiveToken(paths, config);
   using catalog = await openCatalogOf(paths, flags.leased, program.signal);
-  if (catalog.movedAside) log.error("the catalog was damaged and begins anew", { moved_to: catalog.movedAside });
+  const moved_to = catalog.movedAside;
+  if (moved_to) log.error("the catalog was damaged and is made anew from the models folder", { moved_to });
   using tls = transportSecurity(paths, config, flags, log);
   const hive = assemble({ paths, config, log, token, tls, catalog, flags, program });
   if (tls) await checkOwnCertificate({ program: "rbee-hive", base: hive.server.url, client: tls.client }, tls);
@@ -99,6 +103,7 @@ async function live(flags: DaemonFlags, program: Program, onLog: (log: Log) => v
 interface Hive {
   readonly server: Server;
   readonly pool: Pool;
+  readonly downloads: Downloads;
   readonly events: Events;
   readonly speeds: Speeds;
   readonly timers: Disposable;
@@ -123,17 +128,21 @@ function assemble(ground: Ground): Hive {
   pruneWorkerLogs(paths.logs);
   const machine = new MachineReader(machineSources(config.hive.probe, paths.home));
   const speeds = new Speeds(paths.speedsFile, thisMachine());
-  const events = new Events(() => picture({ machine, pool, speeds, log }));
-  const models = new Models({
+  const events = new Events(() => picture({ machine, pool, models, speeds, log }));
+  const models: Models = new Models({
     catalog: ground.catalog,
     folder: config.models.dir ?? paths.models,
     ownFolder: paths.models,
     aliases: config.models.aliases,
+    onChange: () => events.changed(),
   });
+  models.searching(enterWhatLies(models, log));
+  const downloads = hiveDownloads({ paths, config, models, machine });
   const pool: Pool = makePool(ground, { machine, events, models, speeds, callbackUrl: () => server.url });
   const lease = new Lease({ leased: flags.leased });
   const shutDown = () => program.end(new Error("asked by request"));
-  const parts: HiveParts = { pool, models, machine, events, lease, homeId: homeId(token), logs: paths.logs, shutDown };
+  const own = { log, homeId: homeId(token), logs: paths.logs, shutDown };
+  const parts: HiveParts = { pool, models, downloads, machine, events, lease, ...own };
   const server: Server = serve({
     program: "rbee-hive",
     endpoints: hiveEndpoints(parts),
@@ -144,7 +153,7 @@ function assemble(ground: Ground): Hive {
     portFallback: flags.portFallback,
     tls,
   });
-  return { server, pool, events, speeds, timers: startTimers(pool, lease, ground) };
+  return { server, pool, downloads, events, speeds, timers: startTimers({ pool, lease, models }, ground) };
 }
 
 function makePool(
@@ -158,7 +167,7 @@ function makePool(
   const calibrations = new Calibrations(paths.calibrationFile, thisMachine());
   const planner = { ...parts, calibrations, installed: installedBackends(), config };
   return new Pool({
-    plan: (wish) => planSpawn(wish, planner),
+    plan: (wish, promise) => planSpawn(wish, planner, promise),
     command: workerCommand,
     token,
     callbackUrl: parts.callbackUrl,
@@ -181,7 +190,10 @@ function makePool(
 
 const thisMachine = () => ({ hostname: Deno.hostname(), cpuCores: navigator.hardwareConcurrency });
 
-function startTimers(pool: Pool, lease: Lease, { config, log, program }: Ground): Disposable {
+function startTimers(
+  { pool, lease, models }: { pool: Pool; lease: Lease; models: Models },
+  { config, log, program }: Ground,
+): Disposable {
   const watch = new Watch(pool, {
     healthMs: config.hive.health_interval_s * 1_000,
     loadMs: config.hive.load_timeout_s * 1_000,
@@ -190,23 +202,16 @@ function startTimers(pool: Pool, lease: Lease, { config, log, program }: Ground)
   const look = setInterval(() => {
     if (lease.isOver()) program.end(new LeaseOver("no queen renewed the lease"));
   }, limits.hiveLeaseLookMs);
+  const lookAtModels = setInterval(() => {
+    models.look().catch((error) => log.error("cannot look at the models", { error }));
+  }, limits.catalogLookMs);
   return {
     [Symbol.dispose]() {
       clearInterval(look);
+      clearInterval(lookAtModels);
       watch[Symbol.dispose]();
     },
   };
-}
-
-/** A wrong probe refuses every spawn with its error; a queen must see the hive all the same. */
-async function picture(
-  { machine, pool, speeds, log }: { machine: MachineReader; pool: Pool; speeds: Speeds; log: Log },
-): Promise<HiveStatus> {
-  const now = await machine.read(limits.hivePictureAgeMs).catch((error) => {
-    log.error("cannot read the machine", { error, code: (error as RbeeError).code });
-    return machine.detected();
-  });
-  return { version: VERSION, machine: now, workers: pool.list(), speeds: speeds.list() };
 }
 
 async function takeApart(hive: Hive, log: Log, reason: unknown): Promise<number> {
@@ -214,7 +219,7 @@ async function takeApart(hive: Hive, log: Log, reason: unknown): Promise<number>
   log.info("shutting down", { why, workers: hive.pool.workers().length });
   hive.timers[Symbol.dispose]();
   // A queen that is gone waits for no answers.
-  await hive.pool.stopAll({ drain: !(reason instanceof LeaseOver) });
+  await Promise.all([hive.pool.stopAll({ drain: !(reason instanceof LeaseOver) }), hive.downloads.stop()]);
   hive.speeds.save(performance.now());
   hive.events.close();
   await hive.server.stop(limits.hiveLastWordsMs);

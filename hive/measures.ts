@@ -20,6 +20,32 @@ export function countGone(reason: string): void {
   gone().inc({ reason });
 }
 
+/** Counts bytes of models that were sent to who asked. */
+export function countModelBytesSent(bytes: number): void {
+  counter("rbee_hive_model_bytes_sent_total", "Bytes of models that were sent on request").inc(bytes);
+}
+
+/** Where a model's bytes came from. */
+export type ModelSource = "hub" | "peer" | "http";
+
+/** Counts bytes of models that came from elsewhere. */
+export function countModelBytes(source: ModelSource, bytes: number): void {
+  counter("rbee_hive_model_bytes_total", "Bytes of models that came to this machine", ["source"]).inc(
+    { source },
+    bytes,
+  );
+}
+
+/** Counts a model that is here now. */
+export function countDownloaded(): void {
+  counter("rbee_hive_models_downloaded_total", "Models that came to this machine").inc();
+}
+
+/** Tells how many models are on their way. */
+export function setDownloadsActive(count: number): void {
+  gauge("rbee_hive_download_active", "Models that are on their way to this machine").set(count);
+}
+
 /** Returns all metrics of this hive as text. */
 export async function hiveMetrics(workers: readonly Worker[]): Promise<Response> {
   const total = gauge("rbee_hive_workers_total", "Workers by state", ["state"]);

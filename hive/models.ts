@@ -1,23 +1,45 @@
 /**
- * From a model reference to a file on this machine: the built-in one is unpacked, a `file:` one is looked at.
+ * The models of this machine: from a reference to files that a worker can be started with, and the catalog that keeps
+ * what is known of them true to what lies on disk.
  *
  * @module
  */
 import { createHash } from "node:crypto";
-import { TINY_BYTES, TINY_SHA256, tinyGguf } from "../native/tiny.ts";
 import { RbeeError } from "../protocol/error.ts";
-import { type ModelRecord, type ModelRef, parseModelRef, printModelRef } from "../protocol/model.ts";
-import { isDiskFull } from "../runtime/paths.ts";
-import type { Catalog, CatalogEntry } from "./catalog.ts";
-import { checkGguf } from "./gguf_check.ts";
+import { limits } from "../protocol/limits.ts";
+import {
+  type ModelFacts,
+  type ModelName,
+  type ModelRecord,
+  modelRecord,
+  type ModelRef,
+  type ModelShape,
+  parseModelRef,
+  printModelRef,
+} from "../protocol/model.ts";
+import { basename } from "../runtime/path.ts";
+import { builtinModel, tinyDigest } from "./builtin_model.ts";
+import type { ArrivedFile, Place } from "./arrival.ts";
+import type { Catalog, CatalogEntry, CatalogRow, ModelFile } from "./catalog.ts";
+import { readModel, stateOfFiles, statModelFile } from "./model_file.ts";
+import { ModelHolds } from "./model_holds.ts";
+import { hubRow, importedRow } from "./model_match.ts";
+import { refreshRow } from "./model_refresh.ts";
+import { damaged, factsOfRow, keyOf, notHere } from "./model_row.ts";
+import { writeSidecar } from "./sidecar.ts";
+import { Turns } from "./turns.ts";
 
 /** A model that a worker can be started with. */
 export interface LocalModel {
   /** The canonical reference. */
   readonly ref: string;
-  /** The file's real path. */
+  /** The real path of the file, of the first one of a split model. */
   readonly path: string;
+  /** All of its files, the first one first. */
+  readonly files: readonly ModelFile[];
   readonly sizeBytes: number;
+  /** What its header tells of its size in memory. */
+  readonly shape: ModelShape | null;
   /** Changes when the file does; what is remembered of a model hangs on it. */
   readonly fingerprint: string;
 }
@@ -30,14 +52,37 @@ export interface ModelsOptions {
   /** Takes what rbee itself brings along when `folder` may not be written; absent: nothing does. */
   readonly ownFolder?: string;
   readonly aliases: Readonly<Record<string, string>>;
+  /** Told when the picture of the models has changed. */
+  readonly onChange?: () => void;
 }
 
 /** The models of this machine. */
 export class Models {
+  readonly catalog: Catalog;
+  /** One at a time for each model: arriving, being imported, being removed. Keys are `keyOf` of its name. */
+  readonly turns = new Turns();
+  /** Models that are about to be used. */
+  readonly holds = new ModelHolds();
   readonly #options: ModelsOptions;
+  #scanned: Promise<unknown> = Promise.resolve();
+  #picture?: ModelFacts[];
 
   constructor(options: ModelsOptions) {
     this.#options = options;
+    this.catalog = options.catalog;
+    options.catalog.onChange = () => {
+      this.#picture = undefined;
+      options.onChange?.();
+    };
+  }
+
+  /** The real path of the models folder, once it is there. */
+  get folder(): string {
+    try {
+      return Deno.realPathSync(this.#options.folder);
+    } catch {
+      return this.#options.folder;
+    }
   }
 
   /** Returns the parsed form of a reference or alias. Throws `INVALID_MODEL_REF`. */
@@ -45,139 +90,209 @@ export class Models {
     return parseModelRef(text, this.#options.aliases);
   }
 
+  /** Whoever looks for a model that no row tells of waits for this search of the folder. */
+  searching(scan: Promise<unknown>): void {
+    this.#scanned = scan.catch(() => {});
+  }
+
   /**
-   * Returns the file of a model, checked and entered into the catalog. Throws `MODEL_NOT_FOUND`, `MODEL_LOAD_FAILED`,
-   * `MODEL_INCOMPATIBLE`, `ACCESS_DENIED` or `DISK_FULL`.
+   * Returns the model, its files checked and its row brought up to date. Throws `MODEL_NOT_FOUND`, `MODEL_AMBIGUOUS`,
+   * `MODEL_LOAD_FAILED`, `MODEL_INCOMPATIBLE`, `ACCESS_DENIED` or `DISK_FULL`.
    */
   async find(ref: ModelRef): Promise<LocalModel> {
+    const row = await this.row(ref);
+    if (row.damaged) throw damaged(ref, row);
+    const [{ path, size, mtime }] = row.files;
+    return {
+      ref: printModelRef(ref),
+      path,
+      files: row.files,
+      sizeBytes: row.size_bytes,
+      shape: row.shape,
+      fingerprint: row.digest ?? `${path}:${size}:${mtime}`,
+    };
+  }
+
+  /** Returns what is here of a model that can be used; undefined when nothing is. */
+  async here(ref: ModelRef): Promise<{ path: string; facts: ModelFacts } | undefined> {
+    const row = await this.#known(ref);
+    return row && !row.damaged ? { path: row.local_path, facts: factsOfRow(row) } : undefined;
+  }
+
+  /** Resolves when the folder was searched for models that no row tells of. */
+  async ready(): Promise<void> {
+    await this.#scanned;
+  }
+
+  /** Returns what is known of a model that is here. Throws as `find` does. */
+  async factsOf(ref: ModelRef): Promise<ModelFacts> {
+    const row = await this.row(ref);
+    if (row.damaged) throw damaged(ref, row);
+    return factsOfRow(row);
+  }
+
+  /** Returns the row of a model that is here, damaged or not. Throws as `find` does, but not for damage. */
+  async row(ref: ModelRef): Promise<CatalogRow> {
+    if (ref.provider === "builtin") return await this.#builtin(ref);
+    if (ref.provider === "file") return await this.#file(ref);
+    const known = await this.#known(ref);
+    if (known) return known;
+    await this.#scanned;
+    const found = await this.#known(ref) ?? await this.#lyingAround(ref);
+    if (found) return found;
+    throw notHere(printModelRef(ref));
+  }
+
+  /**
+   * Returns the row that a reference, an alias or a catalog id means, as it stands; undefined when there is none. Throws
+   * `INVALID_MODEL_REF`, `MODEL_AMBIGUOUS`.
+   */
+  async named(text: string): Promise<{ ref?: ModelRef; row?: CatalogRow }> {
+    await this.#scanned;
+    let ref: ModelRef;
+    try {
+      ref = this.parse(text);
+    } catch (error) {
+      const row = this.catalog.byId(text);
+      if (row) return { row };
+      throw error;
+    }
+    return { ref, row: this.rowOf(ref) };
+  }
+
+  /** Returns the row that a reference means, without a look at the disk. Throws `MODEL_AMBIGUOUS`. */
+  rowOf(ref: ModelRef): CatalogRow | undefined {
     switch (ref.provider) {
       case "builtin":
-        return await this.#builtin(ref);
+        return this.catalog.find({ provider: "builtin", reference: ref.name });
       case "file":
-        return await this.#file(ref);
-      default:
-        throw notDownloaded(ref);
+        return this.catalog.find({ provider: "file", reference: ref.path });
+      case "http":
+        return this.catalog.find({ provider: "http", reference: ref.url });
+      case "hf":
+        return hubRow(ref, this.catalog.variants("hf", `${ref.org}/${ref.repo}`), this.folder);
+      case "import":
+        return importedRow(ref, this.catalog.variants("import", ref.name));
     }
   }
 
-  /** Returns what the catalog knows; models whose file is gone are forgotten on the way. */
-  list(): ModelRecord[] {
-    for (const record of this.#options.catalog.list()) {
-      if (!isThere(record.local_path)) this.#options.catalog.remove(record.provider, record.reference);
+  /** Returns what is here, those that came last first; what has gone is forgotten, what has changed is read anew. */
+  async list(): Promise<ModelRecord[]> {
+    await this.#scanned;
+    await this.look();
+    return this.catalog.list().map((row) => modelRecord.parse(row));
+  }
+
+  /** Compares all rows with the disk. */
+  async look(): Promise<void> {
+    const rows = this.catalog.list()[Symbol.iterator]();
+    const work = Array.from({ length: limits.modelStatsAtOnce }, async () => {
+      for (const row of rows) await this.refresh(row);
+    });
+    await Promise.all(work);
+  }
+
+  /** Returns what every picture of this hive shows: the newest models that can be used. Reads no disk. */
+  picture(): ModelFacts[] {
+    return this.#picture ??= this.catalog.list(limits.statusModelsMax).filter((row) => !row.damaged).map(factsOfRow);
+  }
+
+  /** Enters a model that was downloaded and checked. Throws what reading its header throws. */
+  async arrived(entry: CatalogEntry, files: readonly ArrivedFile[]): Promise<ModelRecord> {
+    const digests = new Map(files.flatMap(({ path, digest }) => digest ? [[basename(path), digest]] : []));
+    if (files.length === 1 && entry.digest) digests.set(basename(files[0].path), entry.digest);
+    const place = { path: files[0].path, owned: true, digests, downloadedAtUnix: entry.downloaded_at_unix };
+    return await this.turns.run(keyOf(entry), async () => {
+      const row = await this.enter(entry, place);
+      await writeSidecar(row);
+      return modelRecord.parse(row);
+    });
+  }
+
+  /** Reads a model's headers and puts it into the catalog. Throws what reading them throws. */
+  async enter(name: ModelName, place: Place): Promise<CatalogRow> {
+    const read = await readModel(place.path, place.digests);
+    const { provider, reference, variant = "" } = name;
+    for (const other of this.catalog.byPath(read.local_path)) {
+      const isSame = other.reference === reference && other.variant === variant;
+      if (other.provider === provider && !isSame) this.catalog.remove(other.id);
     }
-    return this.#options.catalog.list();
+    const downloaded_at_unix = place.downloadedAtUnix ?? Math.floor(Date.now() / 1_000);
+    return this.catalog.put({ provider, reference, variant, ...read, downloaded_at_unix, owned: place.owned });
   }
 
-  async #builtin(ref: ModelRef & { provider: "builtin" }): Promise<LocalModel> {
-    const path = await this.#tiny();
-    this.#remember({ provider: "builtin", reference: ref.name, local_path: path, size_bytes: TINY_BYTES });
-    return { ref: printModelRef(ref), path, sizeBytes: TINY_BYTES, fingerprint: `sha256:${TINY_SHA256}` };
+  /** Counts a use of a model. */
+  used(ref: ModelRef): void {
+    const row = this.rowOf(ref);
+    if (row) this.catalog.used(row.id, Math.floor(Date.now() / 1_000));
   }
 
-  /** A folder that all people of a machine share is root's: then this person's own takes the file. */
-  async #tiny(): Promise<string> {
-    const { folder, ownFolder = folder } = this.#options;
-    try {
-      return await unpackTiny(folder);
-    } catch (error) {
-      const cause = error instanceof RbeeError ? error.cause : error;
-      const isClosed = cause instanceof Deno.errors.PermissionDenied || /os error 30\b/.test(String(cause)); // EROFS
-      if (ownFolder === folder || !isClosed) throw error;
-      return await unpackTiny(ownFolder);
-    }
-  }
-
-  async #file(ref: ModelRef & { provider: "file" }): Promise<LocalModel> {
-    try {
-      const { path, size, mtime } = await lookAt(ref.path);
-      this.#remember({ provider: "file", reference: ref.path, local_path: path, size_bytes: size });
-      return { ref: printModelRef(ref), path, sizeBytes: size, fingerprint: `${path}:${size}:${mtime}` };
-    } catch (error) {
-      if (error instanceof RbeeError && error.code === "MODEL_NOT_FOUND") {
-        this.#options.catalog.remove("file", ref.path);
+  /** Whether one of these references means that row, or one that is held. */
+  isUsed(row: CatalogRow, refs: readonly string[]): boolean {
+    return [...this.holds.held(), ...refs].some((text) => {
+      try {
+        return this.rowOf(this.parse(text))?.id === row.id;
+      } catch {
+        return false; // it means no single model
       }
+    });
+  }
+
+  /** Returns the row as its files are now; undefined when they are gone, and the model is forgotten. */
+  async refresh(row: CatalogRow): Promise<CatalogRow | undefined> {
+    return await refreshRow(this.catalog, row);
+  }
+
+  async #known(ref: ModelRef): Promise<CatalogRow | undefined> {
+    for (let row = this.rowOf(ref); row; row = this.rowOf(ref)) {
+      const fresh = await this.refresh(row);
+      if (fresh) return fresh;
+    }
+  }
+
+  async #builtin(ref: ModelRef & { provider: "builtin" }): Promise<CatalogRow> {
+    const path = await builtinModel(this.#options.folder, this.#options.ownFolder);
+    const known = this.rowOf(ref);
+    if (known?.local_path === path && known.shape && !known.damaged && await stateOfFiles(known) === "same") {
+      return known;
+    }
+    const digests = new Map([[basename(path), tinyDigest]]);
+    const downloadedAtUnix = known?.downloaded_at_unix;
+    return await this.enter({ provider: "builtin", reference: ref.name }, {
+      path,
+      owned: true,
+      digests,
+      downloadedAtUnix,
+    });
+  }
+
+  async #file(ref: ModelRef & { provider: "file" }): Promise<CatalogRow> {
+    const known = this.rowOf(ref);
+    try {
+      const { path } = await statModelFile(ref.path);
+      if (known?.local_path === path && known.shape && await stateOfFiles(known) === "same") return known;
+      const downloadedAtUnix = known?.downloaded_at_unix;
+      return await this.enter({ provider: "file", reference: ref.path }, {
+        path: ref.path,
+        owned: false,
+        downloadedAtUnix,
+      });
+    } catch (error) {
+      if (known && error instanceof RbeeError && error.code === "MODEL_NOT_FOUND") this.catalog.remove(known.id);
       throw error;
     }
   }
 
-  #remember(entry: Omit<CatalogEntry, "downloaded_at_unix">): void {
-    const known = this.#options.catalog.find(entry.provider, entry.reference);
-    if (known?.local_path === entry.local_path && known.size_bytes === entry.size_bytes) return;
-    this.#options.catalog.put({ ...entry, downloaded_at_unix: Math.floor(Date.now() / 1_000) });
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch (error) {
-    return !(error instanceof Deno.errors.NotFound); // a disk that does not answer today may be back tomorrow
-  }
-}
-
-function notDownloaded(ref: ModelRef): RbeeError {
-  return new RbeeError("MODEL_NOT_FOUND", {
-    message: `Cannot find ${printModelRef(ref)}: this version of rbee downloads no models`,
-    details: { model_ref: printModelRef(ref) },
-    hint: "Download the GGUF file yourself and use file:/absolute/path.gguf, or builtin:tiny",
-  });
-}
-
-async function lookAt(path: string): Promise<{ path: string; size: number; mtime: number }> {
-  try {
-    const real = await Deno.realPath(path); // a worker's folder links to the file itself, not to another link
-    const info = await Deno.stat(real);
-    if (!info.isFile) throw notFound(path, "it is no regular file");
-    await checkGguf(real, path);
-    return { path: real, size: info.size, mtime: info.mtime?.getTime() ?? 0 };
-  } catch (error) {
-    if (error instanceof RbeeError) throw error;
-    if (error instanceof Deno.errors.PermissionDenied) {
-      throw new RbeeError("ACCESS_DENIED", {
-        message: `Cannot open ${path}: permission denied`,
-        details: { path },
-        hint: "Make the file readable for the user that runs rbee",
-        cause: error,
-      });
+  /** A file from the web lies in a folder that its address names: it is found even when its row was never written. */
+  async #lyingAround(ref: ModelRef): Promise<CatalogRow | undefined> {
+    if (ref.provider !== "http") return undefined;
+    const folder = `${this.folder}/http/${createHash("sha256").update(ref.url).digest("hex").slice(0, 16)}`;
+    const name = basename(new URL(ref.url).pathname);
+    try {
+      return await this.enter({ provider: "http", reference: ref.url }, { path: `${folder}/${name}`, owned: true });
+    } catch (error) {
+      if (error instanceof RbeeError) return undefined;
+      throw error;
     }
-    throw notFound(path, error instanceof Deno.errors.NotFound ? "no such file" : String((error as Error).message));
-  }
-}
-
-function notFound(path: string, why: string): RbeeError {
-  return new RbeeError("MODEL_NOT_FOUND", { message: `Cannot find ${path}: ${why}`, details: { path } });
-}
-
-/** Returns the real path of `builtin:tiny` in the models folder; it is written when it is missing or damaged. */
-async function unpackTiny(folder: string): Promise<string> {
-  const path = `${folder}/builtin/tiny.gguf`;
-  if (await isTiny(path)) return await Deno.realPath(path);
-  // Written beside and renamed: two hives of one user may do this at the same time.
-  const temporary = `${path}.${Deno.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`;
-  try {
-    await Deno.mkdir(`${folder}/builtin`, { recursive: true, mode: 0o700 });
-    await Deno.writeFile(temporary, await Deno.readFile(tinyGguf()), { mode: 0o600 });
-    await Deno.rename(temporary, path);
-  } catch (cause) {
-    await Deno.remove(temporary).catch(() => {}); // it may not have come to be
-    throw new RbeeError(isDiskFull(cause) ? "DISK_FULL" : "HOME_NOT_WRITABLE", {
-      message: `Cannot write ${path}: ${(cause as Error).message}`,
-      details: { path },
-      hint: `Make ${folder} writable, or set [models] dir to another folder`,
-      cause,
-    });
-  }
-  return await Deno.realPath(path);
-}
-
-async function isTiny(path: string): Promise<boolean> {
-  try {
-    if ((await Deno.stat(path)).size !== TINY_BYTES) return false;
-    // Piece by piece: the whole of it would stay in an idle hive's memory, and hashing it at once holds up everything.
-    const hash = createHash("sha256");
-    for await (const piece of (await Deno.open(path)).readable) hash.update(piece);
-    return hash.digest("hex") === TINY_SHA256;
-  } catch {
-    return false; // missing or unreadable: written anew
   }
 }

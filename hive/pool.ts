@@ -5,68 +5,39 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import type { Backend } from "../protocol/node.ts";
 import type { hiveRoutes } from "../protocol/hive_routes.ts";
 import type { AnswerOf } from "../protocol/routes.ts";
-import type { SpawnWorker, WorkDone, WorkerReady, WorkerRecord, WorkerStatus } from "../protocol/worker.ts";
+import type { SpawnWorker, WorkerReady, WorkerRecord, WorkerStatus } from "../protocol/worker.ts";
 import { sameSecret, workerKey } from "../runtime/auth.ts";
-import type { ProgramCommand } from "../runtime/executables.ts";
-import type { Log } from "../runtime/log.ts";
 import { within } from "../runtime/process.ts";
-import type { Events } from "./events.ts";
 import { wasPortTaken, whyNotListening } from "./failed_start.ts";
 import { isHealthy } from "./health.ts";
 import { countSpawned } from "./measures.ts";
+import type { PoolOptions } from "./pool_options.ts";
+import { PromisedMemory, whereText } from "./promised_memory.ts";
+import type { Reservation } from "./reservations.ts";
 import type { SpawnPlan } from "./spawn_plan.ts";
 import { stopWorker } from "./stop_ladder.ts";
-import type { HiveTls } from "./tls.ts";
 import type { Ending, Worker } from "./worker.ts";
 import { newWorker, nowUnix, type WorkerEntry } from "./worker_entry.ts";
 import { tellGone } from "./worker_gone.ts";
-import type { WorkerPorts } from "./worker_ports.ts";
 import { startWorkerProcess } from "./worker_process.ts";
 import { followStatus } from "./worker_status.ts";
-
-/** What a pool works with. */
-export interface PoolOptions {
-  /** Settles everything before a process is started; throws the refusals. */
-  readonly plan: (wish: SpawnWorker) => Promise<SpawnPlan>;
-  readonly command: (backend: Backend) => ProgramCommand;
-  /** The hive's token: workers' keys are derived from it. */
-  readonly token: string;
-  /** Where workers call back; known once the hive listens. */
-  readonly callbackUrl: () => string;
-  /** Where worker folders and logs lie. */
-  readonly folders: string;
-  readonly logs: string;
-  readonly ports: WorkerPorts;
-  /** The host in workers' addresses. */
-  readonly workerHost: string;
-  /** Given to workers when they listen on the network. */
-  readonly listen?: string;
-  /** What workers speak TLS with, and what we trust there. */
-  readonly tls?: HiveTls;
-  readonly readyMs: number;
-  readonly drainMs: number;
-  /** From SIGTERM to SIGKILL. */
-  readonly termGraceMs?: number;
-  readonly events: Events;
-  readonly log: Log;
-  readonly onCalibration: (name: string, threads: number) => void;
-  /** Told of what workers compute. */
-  readonly onWork: (plan: SpawnPlan, work: { before?: WorkDone; after: WorkDone }) => void;
-  /** How many processes the kernel ended for want of memory so far; undefined where it does not tell. */
-  readonly oomKills: () => number | undefined;
-}
 
 /** The workers of this hive. */
 export class Pool {
   readonly #options: PoolOptions;
   readonly #entries = new Map<string, WorkerEntry>();
+  readonly #memory = new PromisedMemory(() => this.#entries.values());
   #ending = false;
 
   constructor(options: PoolOptions) {
     this.#options = options;
+  }
+
+  /** The memory that looks free and is spoken for. */
+  reserved(): Reservation[] {
+    return this.#memory.reserved();
   }
 
   /** The workers that have called back, in the order in which they were started. */
@@ -90,14 +61,27 @@ export class Pool {
    */
   async spawn(wish: SpawnWorker, correlationId?: string): Promise<AnswerOf<typeof hiveRoutes.spawnWorker>> {
     this.#checkOpen();
-    const plan = await this.#options.plan(wish);
+    const plan = await this.#options.plan(wish, this.#memory.promise);
+    try {
+      return await this.#startUntilListening(plan, correlationId);
+    } finally {
+      this.#memory.keep(plan.placement);
+    }
+  }
+
+  async #startUntilListening(plan: SpawnPlan, correlationId?: string) {
     const id = `worker-${crypto.randomUUID().slice(0, 8)}`;
-    const where = plan.placement.gpuName ?? plan.placement.backend;
-    this.#narrate("worker-spawn", id, `🐝 Starting a worker for ${plan.model.ref} on ${where}`, correlationId);
+    this.#narrate(
+      "worker-spawn",
+      id,
+      `🐝 Starting a worker for ${plan.model.ref} on ${whereText(plan)}`,
+      correlationId,
+    );
     const tried = new Set<number>();
     while (true) {
       this.#checkOpen();
       const entry = this.#start({ plan, id, correlationId }, tried);
+      this.#memory.keep(plan.placement); // it is the process that holds it from here on
       const failure = await this.#untilListening(entry);
       const { url, port } = entry.worker.facts;
       if (failure === undefined) return { worker_id: id, url, state: entry.worker.state };
@@ -132,12 +116,13 @@ export class Pool {
         command: options.command(plan.placement.backend),
         key,
         callbackUrl: options.callbackUrl(),
-        modelPath: plan.model.path,
+        modelFiles: plan.model.files,
         folders: options.folders,
         log: `${options.logs}/${id}.log`,
         listen: options.listen,
         tls: options.tls,
         ctx: plan.ctx,
+        gpuLayers: plan.placement.gpuLayers,
         threads: plan.threads,
       });
       worker.pid = process.child.pid;

@@ -8,13 +8,17 @@ import { backendsOf, type Machine } from "../protocol/node.ts";
 import { hiveRoutes } from "../protocol/hive_routes.ts";
 import { workerId } from "../protocol/worker.ts";
 import { isFile } from "../runtime/files.ts";
+import type { Log } from "../runtime/log.ts";
 import { type Endpoint, endpoint } from "../runtime/serve.ts";
 import { VERSION } from "../runtime/version.ts";
+import { downloadEndpoints } from "./download_endpoints.ts";
+import type { Downloads } from "./downloads.ts";
 import type { Events } from "./events.ts";
 import type { Lease } from "./lease.ts";
 import { tailLog } from "./log_tail.ts";
 import type { MachineReader } from "./machine.ts";
 import { hiveMetrics } from "./measures.ts";
+import { modelEndpoints } from "./model_endpoints.ts";
 import type { Models } from "./models.ts";
 import type { Pool } from "./pool.ts";
 
@@ -22,9 +26,11 @@ import type { Pool } from "./pool.ts";
 export interface HiveParts {
   readonly pool: Pool;
   readonly models: Models;
+  readonly downloads: Downloads;
   readonly machine: MachineReader;
   readonly events: Events;
   readonly lease: Lease;
+  readonly log: Log;
   /** See `homeId` of `runtime/auth.ts`, of the hive's own token. */
   readonly homeId: string;
   /** The folder of the logs. */
@@ -38,7 +44,14 @@ const gb = (bytes: number) => Math.round(bytes / bytesPerGb * 100) / 100;
 
 /** Returns every endpoint of a hive. */
 export function hiveEndpoints(parts: HiveParts): Endpoint[] {
-  return [...healthEndpoints(parts), ...workerEndpoints(parts), ...machineEndpoints(parts), ...controlEndpoints(parts)];
+  return [
+    ...healthEndpoints(parts),
+    ...workerEndpoints(parts),
+    ...modelEndpoints(parts),
+    ...machineEndpoints(parts),
+    ...downloadEndpoints(parts),
+    ...controlEndpoints(parts),
+  ];
 }
 
 function healthEndpoints({ pool, homeId }: HiveParts): Endpoint[] {
@@ -61,9 +74,14 @@ function healthEndpoints({ pool, homeId }: HiveParts): Endpoint[] {
   ];
 }
 
-function workerEndpoints({ pool }: HiveParts): Endpoint[] {
+function workerEndpoints({ pool, models }: HiveParts): Endpoint[] {
   return [
-    endpoint(hiveRoutes.spawnWorker, ({ body, context }) => pool.spawn(body, context.correlationId)),
+    endpoint(hiveRoutes.spawnWorker, async ({ body, context }) => {
+      using _held = models.holds.hold(body.model_ref); // nobody removes it before its worker stands in the list
+      const spawned = await pool.spawn(body, context.correlationId);
+      models.used(models.parse(body.model_ref));
+      return spawned;
+    }),
     endpoint(hiveRoutes.workerReady, ({ body, context }) => ({
       message: pool.ready(body, (key) => context.sent(key)),
     })),
@@ -84,9 +102,8 @@ function notFound(id: string): RbeeError {
   });
 }
 
-function machineEndpoints({ models, machine }: HiveParts): Endpoint[] {
+function machineEndpoints({ machine }: HiveParts): Endpoint[] {
   return [
-    endpoint(hiveRoutes.models, () => ({ models: models.list() })),
     endpoint(hiveRoutes.backends, async () => ({
       backends: backendsOf((await machine.read()).gpus).map((one) => ({ ...one, available: true })),
     })),

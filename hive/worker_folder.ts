@@ -1,13 +1,18 @@
 /**
- * The one folder that a worker may read: made for it, with a link to its model's file, and removed after it.
+ * The one folder that a worker may read: made for it, with links to its model's files, and removed after it.
  *
  * @module
  */
 import { readKernelFile } from "../native/libc.ts";
 import { workerFolders, workerPidFile as pidFile } from "../runtime/leftovers.ts";
 import { isAlive } from "../runtime/other_process.ts";
-import { basename } from "../runtime/path.ts";
 import { tlsFileNames, type TlsFiles } from "../runtime/serve.ts";
+
+/** One file of a model: what it is to be called, and where it lies. */
+export interface LinkedFile {
+  readonly name: string;
+  readonly path: string;
+}
 
 /** What lies in it besides the model. */
 const ownNames: readonly string[] = [pidFile, tlsFileNames.cert, tlsFileNames.key];
@@ -25,27 +30,27 @@ export interface WorkerFolder {
 }
 
 /**
- * Makes `$RBEE_HOME/workers/<id>/` (0700) with a symlink to the model, and with the certificate and key (0600) that the
+ * Makes `$RBEE_HOME/workers/<id>/` (0700) with symlinks to the model's files, the first of which is the model's name there, and with the certificate and key (0600) that the
  * hive uses now: its files may be replaced while workers run. Throws what the file system throws.
  */
 export function makeWorkerFolder(
   root: string,
-  options: { id: string; modelPath: string; tls?: TlsFiles },
+  options: { id: string; modelFiles: readonly LinkedFile[]; tls?: TlsFiles },
 ): WorkerFolder {
   const folder = `${root}/${options.id}`;
   Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
   Deno.chmodSync(folder, 0o700);
   const path = Deno.realPathSync(folder);
-  const name = basename(options.modelPath);
-  const model = ownNames.includes(name) ? "model.gguf" : name;
-  Deno.symlinkSync(options.modelPath, `${path}/${model}`);
+  // The files of a split model find each other by their names.
+  const names = options.modelFiles.map(({ name }) => ownNames.includes(name) ? "model.gguf" : name);
+  options.modelFiles.forEach((file, at) => Deno.symlinkSync(file.path, `${path}/${names[at]}`));
   if (options.tls) {
     Deno.writeTextFileSync(`${path}/${tlsFileNames.cert}`, options.tls.cert, { mode: 0o600 });
     Deno.writeTextFileSync(`${path}/${tlsFileNames.key}`, options.tls.key, { mode: 0o600 });
   }
   return {
     path,
-    model: `./${model}`,
+    model: `./${names[0]}`,
     claim: (pid) => Deno.writeTextFileSync(`${path}/${pidFile}`, `${pid}\n`, { mode: 0o600 }),
     remove: () => removeFolder(path),
   };

@@ -4,7 +4,10 @@ import { makeWorkerFolder, sweepWorkerFolders } from "./worker_folder.ts";
 Deno.test("a worker's folder is its user's alone, links to the model and goes after it", async () => {
   const root = await Deno.makeTempDir();
   await Deno.writeTextFile(`${root}/--help.gguf`, "model");
-  const folder = makeWorkerFolder(`${root}/workers`, { id: "worker-1", modelPath: `${root}/--help.gguf` });
+  const folder = makeWorkerFolder(`${root}/workers`, {
+    id: "worker-1",
+    modelFiles: [{ name: "--help.gguf", path: `${root}/--help.gguf` }],
+  });
   assert.equal((await Deno.stat(folder.path)).mode! & 0o777, 0o700);
   assert.equal(folder.path, await Deno.realPath(folder.path));
   assert.equal(folder.model, "./--help.gguf");
@@ -18,7 +21,8 @@ Deno.test("a worker's folder is its user's alone, links to the model and goes af
 
 Deno.test("after a killed hive only folders without a living process are removed", async () => {
   const root = await Deno.makeTempDir();
-  const make = (id: string) => makeWorkerFolder(root, { id, modelPath: "/nowhere/model.gguf" });
+  const make = (id: string) =>
+    makeWorkerFolder(root, { id, modelFiles: [{ name: "model.gguf", path: "/nowhere/model.gguf" }] });
   const dead = new Deno.Command("/bin/true").spawn();
   await dead.status;
   const living = new Deno.Command("/bin/sh", { args: ["-c", "read _", "worker-living"], stdin: "piped" }).spawn();

@@ -11,7 +11,7 @@ import { isDiskFull } from "../runtime/paths.ts";
 import { type Child, type Ended, startChild } from "../runtime/process.ts";
 import type { TlsFiles } from "../runtime/serve.ts";
 import type { WorkerFacts } from "./worker.ts";
-import { makeWorkerFolder, type WorkerFolder } from "./worker_folder.ts";
+import { type LinkedFile, makeWorkerFolder, type WorkerFolder } from "./worker_folder.ts";
 
 /** What a worker's process is started from. */
 export interface WorkerProcessOptions {
@@ -19,7 +19,7 @@ export interface WorkerProcessOptions {
   readonly command: ProgramCommand;
   readonly key: string;
   readonly callbackUrl: string;
-  readonly modelPath: string;
+  readonly modelFiles: readonly LinkedFile[];
   /** Where worker folders are made. */
   readonly folders: string;
   /** Its log file. */
@@ -29,6 +29,8 @@ export interface WorkerProcessOptions {
   /** What it speaks TLS with; put into its folder. */
   readonly tls?: TlsFiles;
   readonly ctx?: number;
+  /** Absent: the whole model goes to the GPU, where there is one. */
+  readonly gpuLayers?: number;
   readonly threads?: number;
 }
 
@@ -67,7 +69,11 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
 
 function makeFolder(options: WorkerProcessOptions): WorkerFolder {
   try {
-    return makeWorkerFolder(options.folders, { id: options.facts.id, modelPath: options.modelPath, tls: options.tls });
+    return makeWorkerFolder(options.folders, {
+      id: options.facts.id,
+      modelFiles: options.modelFiles,
+      tls: options.tls,
+    });
   } catch (cause) {
     throw new RbeeError(isDiskFull(cause) ? "DISK_FULL" : "WORKER_START_FAILED", {
       message: `Cannot start the worker: no folder for it in ${options.folders}`,
@@ -91,6 +97,7 @@ export function workerArguments(options: WorkerProcessOptions, model: string): s
   const { facts } = options;
   const optional: [string, string | number | undefined][] = [
     ["--ctx", options.ctx],
+    ["--gpu-layers", options.gpuLayers],
     ["--threads", options.threads],
     ["--listen", options.listen],
   ];

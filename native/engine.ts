@@ -21,6 +21,8 @@ export interface LoadOptions {
   readonly slots: number;
   /** Caps the context of each slot; the model's trained context otherwise. */
   readonly ctxTokensMax?: number;
+  /** Layers that go to the GPU, the output counting as one more; absent: all that fit. Of no meaning on a CPU. */
+  readonly gpuLayers?: number;
   /** Absent: measured at load. */
   readonly threads?: number;
   /** Ends the load; `load` then throws the signal's reason. */

@@ -10,6 +10,8 @@ import { tensorTypes } from "./gguf_types.ts";
 export interface GgufTensor {
   readonly name: string;
   readonly elements: number;
+  /** Their product is `elements`; the first is the length of a row. */
+  readonly dimensions: readonly number[];
   /** Number of its ggml type. */
   readonly type: number;
   /** Relative to `dataStart`. */
@@ -21,7 +23,7 @@ export interface GgufTensor {
 /** What llama.cpp takes: its own constants, and a margin above the largest models that there are. */
 export const tensorBounds = Object.freeze({ tensorsMax: 65_536, nameBytesMax: 63, dimensionsMax: 4, typeMax: 255 });
 
-type Listed = Omit<GgufTensor, "bytes"> & { readonly row: number };
+type Listed = Omit<GgufTensor, "bytes">;
 
 /** Returns the tensors as listed; what they take follows from the whole list. */
 export async function readTensors(reader: GgufReader, count: number): Promise<Listed[]> {
@@ -39,24 +41,28 @@ export async function readTensors(reader: GgufReader, count: number): Promise<Li
 async function readTensor(reader: GgufReader): Promise<Listed> {
   reader.keep(128);
   const name = await reader.text(tensorBounds.nameBytesMax);
-  const dimensions = await reader.number();
-  if (dimensions < 1 || dimensions > tensorBounds.dimensionsMax) {
-    throw hostileGguf(`its header is damaged (a tensor of ${dimensions} dimensions)`);
+  const count = await reader.number();
+  if (count < 1 || count > tensorBounds.dimensionsMax) {
+    throw hostileGguf(`its header is damaged (a tensor of ${count} dimensions)`);
   }
-  let elements = 1;
-  let row = 0;
-  for (let d = 0; d < dimensions; d++) {
-    const size = await reader.count(Number.MAX_SAFE_INTEGER, "elements of a tensor");
-    if (d === 0) row = size;
-    elements *= size;
+  const dimensions: number[] = [];
+  for (let d = 0; d < count; d++) {
+    dimensions.push(await reader.count(Number.MAX_SAFE_INTEGER, "elements of a tensor"));
   }
+  const elements = dimensions.reduce((product, size) => product * size, 1);
   // llama.cpp divides by them.
   if (elements < 1 || elements > Number.MAX_SAFE_INTEGER) {
     throw hostileGguf(`its header is damaged (${elements} elements of a tensor)`);
   }
   const type = await reader.number();
   if (type > tensorBounds.typeMax) throw hostileGguf(`its header is damaged (tensor type ${type})`);
-  return { name, elements, row, type, offset: await reader.count(Number.MAX_SAFE_INTEGER, "bytes before a tensor") };
+  return {
+    name,
+    elements,
+    dimensions,
+    type,
+    offset: await reader.count(Number.MAX_SAFE_INTEGER, "bytes before a tensor"),
+  };
 }
 
 /**
@@ -69,11 +75,11 @@ export function placeTensors(
 ): GgufTensor[] {
   const dataBytes = file.sizeBytes - file.dataStart;
   let expected = 0;
-  return listed.map(({ row, ...tensor }, index) => {
+  return listed.map((tensor, index) => {
     const { offset } = tensor;
     const known = tensorTypes.get(tensor.type);
     // A type that llama.cpp has and this table has not yet: it reaches as far as the next one says.
-    const bytes = known ? bytesOf(tensor.elements, row, known) : (listed[index + 1]?.offset ?? dataBytes) - offset;
+    const bytes = known ? bytesOf(tensor, known) : (listed[index + 1]?.offset ?? dataBytes) - offset;
     if (offset !== expected || bytes < 0) throw hostileGguf("its header is damaged (tensors overlap or leave gaps)");
     if (offset + bytes > dataBytes) {
       throw damagedGguf("the file is truncated or damaged", {
@@ -86,7 +92,10 @@ export function placeTensors(
   });
 }
 
-function bytesOf(elements: number, row: number, [name, perBlock, blockBytes]: readonly [string, number, number]) {
+function bytesOf(
+  { elements, dimensions: [row] }: Listed,
+  [name, perBlock, blockBytes]: readonly [string, number, number],
+) {
   if (row % perBlock !== 0) throw hostileGguf(`its header is damaged (a row of ${row} elements in ${name})`);
   return elements / perBlock * blockBytes;
 }

@@ -21,7 +21,7 @@ import { cpuFacts } from "./cpu.ts";
 import { type GgufHeader, readGgufHeader } from "./gguf.ts";
 import { Batching } from "./llama_batching.ts";
 import { type LlamaBinding, openBinding } from "./llama_binding.ts";
-import { LayerProgress, loadError, LogTail, memoryError, withConsoleTo } from "./llama_load.ts";
+import { isLaidOutAnew, LayerProgress, loadError, LogTail, memoryError, withConsoleTo } from "./llama_load.ts";
 import { LlamaModel } from "./llama_model.ts";
 import { alphabetOf, Pieces } from "./llama_pieces.ts";
 import { PromptReader } from "./llama_prompt.ts";
@@ -120,6 +120,8 @@ async function loadWeights(llama: Llama, header: GgufHeader, options: LoadOption
   const model = await memoryGuarded(options.backend, () =>
     llama.loadModel({
       modelPath: options.modelPath,
+      gpuLayers: options.backend === "cpu" ? undefined : options.gpuLayers,
+      ...(options.backend === "cpu" && isLaidOutAnew(header) && { useMmap: false }),
       loadSignal: options.signal,
       onLoadProgress: (fraction) => progress.at(fraction),
     }));

@@ -6,6 +6,7 @@
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Backend, LoadOptions } from "./engine.ts";
+import type { GgufHeader } from "./gguf.ts";
 
 const megabyte = 1024 * 1024;
 
@@ -44,6 +45,22 @@ export class LayerProgress {
       vramMb: Math.round(this.#fraction * this.#bytes / megabyte * 10) / 10,
     });
   }
+}
+
+/** ggml's types Q4_0, Q2_K, Q4_K and IQ4_NL. */
+const laidOutAnew: ReadonlySet<number> = new Set([2, 10, 12, 20]);
+
+/**
+ * Returns whether llama.cpp copies most of these weights into another order for a CPU. A file that is mapped would then
+ * lie in memory beside its copy.
+ */
+export function isLaidOutAnew({ tensors }: Pick<GgufHeader, "tensors">): boolean {
+  let [anew, all] = [0, 0];
+  for (const { type, bytes } of tensors) {
+    all += bytes;
+    if (laidOutAnew.has(type)) anew += bytes;
+  }
+  return anew > all / 2;
 }
 
 const linesMax = 20;

@@ -91,16 +91,28 @@ export function parseResidentBytes(status: string): number | undefined {
   return found ? Number(found[1]) * 1024 : undefined;
 }
 
-/** Returns the bytes of a process that no file stands behind, from the text of /proc/PID/status; undefined when absent. */
-export function parseAnonymousBytes(status: string): number | undefined {
-  const found = status.match(/^RssAnon:\s*(\d+) kB/m);
-  return found ? Number(found[1]) * 1024 : undefined;
+/** What a process holds, in bytes. */
+export interface ProcessMemory {
+  /** What no file stands behind. */
+  readonly anonymousBytes: number;
+  /** Pages of files: the system counts them as cache. */
+  readonly fileBytes: number;
 }
 
-/** Returns a process's memory without what is mapped from files, in bytes; undefined as for `processMemoryBytes`. */
-export function processAnonymousBytes(pid: number): number | undefined {
+/** Returns what the text of /proc/PID/status says, or undefined (kernels before 4.5 do not tell these apart). */
+export function parseProcessMemory(status: string): ProcessMemory | undefined {
+  const bytes = (key: string): number | undefined => {
+    const found = status.match(new RegExp(`^${key}:\\s*(\\d+) kB`, "m"));
+    return found ? Number(found[1]) * 1024 : undefined;
+  };
+  const [anonymousBytes, fileBytes] = [bytes("RssAnon"), bytes("RssFile")];
+  return anonymousBytes === undefined || fileBytes === undefined ? undefined : { anonymousBytes, fileBytes };
+}
+
+/** Returns what a process holds, or undefined when it is gone or this system is not Linux. */
+export function processMemory(pid: number): ProcessMemory | undefined {
   const status = Number.isInteger(pid) && pid > 0 ? readKernelFile(`/proc/${pid}/status`) : undefined;
-  return status === undefined ? undefined : parseAnonymousBytes(status);
+  return status === undefined ? undefined : parseProcessMemory(status);
 }
 
 /** Returns the resident memory of a process in bytes, or undefined when it is gone or this system is not Linux. */

@@ -4,7 +4,9 @@ import {
   cgroupMemory,
   machineMemory,
   parseMeminfo,
+  parseProcessMemory,
   parseResidentBytes,
+  processMemory,
   processMemoryBytes,
 } from "./memory.ts";
 import { fixture, kernelTree } from "./testdata/fixture.ts";
@@ -94,4 +96,11 @@ Deno.test("a process's resident memory is read, and a missing process has none",
   assert.ok(Math.abs(own - deno) < 64 * 1024 * 1024, `${own} against ${deno}`);
   assert.equal(processMemoryBytes(2 ** 30), undefined);
   assert.equal(parseResidentBytes("Name:\tkthreadd\nState:\tS (sleeping)\n"), undefined);
+});
+
+Deno.test("a process's memory is told apart into its own and what is mapped from files", () => {
+  const status = "VmRSS:\t  1500 kB\nRssAnon:\t   1000 kB\nRssFile:\t   500 kB\n";
+  assert.deepEqual(parseProcessMemory(status), { anonymousBytes: 1_024_000, fileBytes: 512_000 });
+  assert.equal(parseProcessMemory("VmRSS:\t  1500 kB\n"), undefined);
+  if (Deno.build.os === "linux") assert.ok((processMemory(Deno.pid)?.anonymousBytes ?? 0) > 1_000_000);
 });

@@ -11,7 +11,8 @@ export type ModelRef =
   | { provider: "builtin"; name: "tiny" }
   | { provider: "file"; path: string }
   | { provider: "http"; url: string }
-  | { provider: "hf"; org: string; repo: string; variant?: string; revision?: string };
+  | { provider: "hf"; org: string; repo: string; variant?: string; revision?: string }
+  | { provider: "import"; name: string; variant?: string };
 
 /** The forms that are understood, for messages and help. */
 export const modelRefForms: readonly string[] = Object.freeze([
@@ -19,6 +20,7 @@ export const modelRefForms: readonly string[] = Object.freeze([
   "file:/absolute/path.gguf",
   "hf:<org>/<repo>[:<quant or file>][@<revision>]",
   "https://host/path.gguf",
+  "import:<name>[:<tag>], as `rbee models list` shows it",
   "an alias of [models.aliases] in config.toml",
 ]);
 
@@ -30,6 +32,8 @@ export const builtinAliases: Readonly<Record<string, string>> = Object.freeze({
 });
 
 const referenceCharsMax = 4_096;
+/** `ollama/<host>/<namespace>/<name>`, and some more. */
+const importPartsMax = 8;
 const name = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
 /**
@@ -50,6 +54,7 @@ export function parseModelRef(text: string, aliases: Readonly<Record<string, str
   if (known.startsWith("file:")) return parseFile(known.slice("file:".length));
   if (/^https?:\/\//.test(known)) return parseUrl(known);
   if (known.startsWith("hf:")) return parseHub(known.slice("hf:".length));
+  if (known.startsWith("import:")) return parseImport(known.slice("import:".length));
   throw invalid(/^[\w.-]+$/.test(known) ? `"${known}" is no alias and has no provider` : "its form is unknown");
 }
 
@@ -87,6 +92,16 @@ function parseHub(rest: string): ModelRef {
   return { provider: "hf", org, repo, ...(variant && { variant }), ...(revision && { revision }) };
 }
 
+/** Parts of a name become folders of the models folder: none of them begins with a dot. */
+function parseImport(rest: string): ModelRef {
+  const [path, variant, ...more] = rest.split(":");
+  const parts = path.split("/");
+  const isGood = more.length === 0 && parts.length <= importPartsMax && parts.every((part) => name.test(part)) &&
+    (variant === undefined || name.test(variant));
+  if (!isGood) throw invalid("after import: comes the name that it was given, and maybe :<tag>");
+  return { provider: "import", name: path, ...(variant && { variant }) };
+}
+
 /** Returns the canonical text of a reference: what two ways of writing the same model have in common. */
 export function printModelRef(ref: ModelRef): string {
   switch (ref.provider) {
@@ -100,6 +115,8 @@ export function printModelRef(ref: ModelRef): string {
       return `hf:${ref.org}/${ref.repo}${ref.variant ? `:${ref.variant}` : ""}${
         ref.revision ? `@${ref.revision}` : ""
       }`;
+    case "import":
+      return `import:${ref.name}${ref.variant ? `:${ref.variant}` : ""}`;
   }
 }
 
@@ -156,7 +173,7 @@ export type ModelFacts = z.infer<typeof modelFacts>;
 /** Schema of a catalog row: the columns of S18, and what the header and the hub told. */
 export const modelRecord = z.object({
   id: z.string(),
-  /** `hf`, `http`, `file` or `builtin`. */
+  /** `hf`, `http`, `file`, `import` or `builtin`. */
   provider: z.string(),
   /** Without provider and variant: `TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF`. */
   reference: z.string(),

@@ -45,6 +45,8 @@ export const headers = Object.freeze({
   correlationId: "x-correlation-id",
   version: "x-rbee-version",
   program: "x-rbee-program",
+  /** Of the whole file whose bytes are sent: `sha256:<hex>`. */
+  digest: "x-rbee-digest",
 });
 
 /** Returns the path of a route with its parameters filled in and its query appended. */

@@ -69,6 +69,8 @@ export const configSchema = z.strictObject({
   }).prefault({}),
   models: z.strictObject({
     dir: text.optional(),
+    /** A download to which no byte comes for so long is begun again from what is here. */
+    stall_timeout_s: seconds(limits.downloadStallMs),
     aliases: z.record(z.string().regex(/^[\w.-]{1,64}$/), text).default({}),
   }).prefault({}),
   remote: z.strictObject({

@@ -18,6 +18,15 @@ export function replaceForUs(name: string, value: string): void {
   Deno.env.set(name, value);
 }
 
+/**
+ * Keeps rbee's own connections on this machine away from a proxy that the environment names: only what is fetched from
+ * the internet goes through it. Must be called before the first connection; children do so themselves.
+ */
+export function goAroundProxy(): void {
+  const given = environment("NO_PROXY") ?? environment("no_proxy");
+  replaceForUs("NO_PROXY", [...given ? [given] : [], "127.0.0.1", "localhost", "::1"].join(","));
+}
+
 /** What must not travel on by itself: library paths (a listed `--allow-run` refuses every spawn with them) and keys. */
 const keptBack = /^(LD|DYLD)_|^RBEE_.*(TOKEN|KEY)$/;
 

@@ -5,6 +5,7 @@
  */
 import { type RbeeError, toRbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
+import { goAroundProxy } from "./environment.ts";
 import { within } from "./process.ts";
 
 /** What a program's main is given. */
@@ -38,6 +39,7 @@ export async function runProgram(
   const root = new AbortController();
   const deferred: (() => void | Promise<void>)[] = [];
   listenToSignals(root);
+  goAroundProxy();
   const faulted = Promise.withResolvers<never>();
   listenToFaults(options, faulted.reject);
   const program: Program = {

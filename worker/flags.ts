@@ -29,6 +29,8 @@ export interface WorkerFlags {
   readonly callbackUrl?: string;
   readonly slots: number;
   readonly ctx?: number;
+  /** Absent: all that fit. */
+  readonly gpuLayers?: number;
   readonly threads?: number;
 }
 
@@ -79,6 +81,7 @@ function makeCommand(output: FlagsOutput): Command {
     .option("--callback-url <url>", "the hive to tell when listening", origin)
     .option("--slots <n>", "how many texts are generated at once", whole(1, limits.slotsMax), 1)
     .option("--ctx <tokens>", "upper bound of a slot's context", whole(limits.ctxTokensMin, limits.ctxTokensMax))
+    .option("--gpu-layers <n>", "layers that go to the GPU (default: all that fit)", whole(0, limits.layersMax))
     .option("--threads <n>", "threads to compute with (default: measured)", whole(1, limits.threadsMax))
     .addHelpText("after", examples)
     .allowExcessArguments(false)

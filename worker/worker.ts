@@ -184,6 +184,7 @@ class Worker {
         device: flags.device,
         slots: flags.slots,
         ctxTokensMax: flags.ctx,
+        gpuLayers: flags.gpuLayers,
         threads: flags.threads,
         signal: this.#ending,
         onProgress: (progress) => this.#lifecycle.loadProgressed(progress),

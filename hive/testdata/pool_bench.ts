@@ -10,6 +10,7 @@ import type { Peer } from "../../runtime/call.ts";
 import type { Log } from "../../runtime/log.ts";
 import { fromFileUrl } from "../../runtime/path.ts";
 import { serve } from "../../runtime/serve.ts";
+import { Downloads } from "../downloads.ts";
 import { Events } from "../events.ts";
 import { Lease } from "../lease.ts";
 import { MachineReader } from "../machine.ts";
@@ -46,6 +47,7 @@ export interface Bench extends AsyncDisposable {
   untilGone(count?: number): Promise<WorkerGone[]>;
 }
 
+const noMemory = { totalBytes: 0, hostBytes: 0, deviceBytes: 0, mappedBytes: 0, contextBytes: 0 };
 const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, with: () => quiet };
 const script = fromFileUrl(new URL("./stand_in_worker.ts", import.meta.url));
 const config = fromFileUrl(new URL("../../deno.json", import.meta.url));
@@ -66,12 +68,14 @@ export async function makeBench(options: BenchOptions = {}): Promise<Bench> {
   const catalog = await openCatalog(`${folder}/models.db`);
   const models = new Models({ catalog, folder: `${folder}/models`, aliases: {} });
   const events = new Events(async () => ({ version: "0", machine: await machine.read(), workers: pool.list() }));
-  const model = { ref: "builtin:tiny", path: fromFileUrl(tinyGguf()), sizeBytes: TINY_BYTES, fingerprint: "tiny" };
+  const path = fromFileUrl(tinyGguf());
+  const files = [{ name: "tiny.gguf", path, size: TINY_BYTES, mtime: 0, digest: null }];
+  const model = { ref: "builtin:tiny", path, files, sizeBytes: TINY_BYTES, shape: null, fingerprint: "tiny" };
   const pool: Pool = new Pool({
     plan: (wish) =>
       Promise.resolve({
         model,
-        placement: { backend: "cpu", device: 0 },
+        placement: { backend: "cpu", device: 0, need: { ...noMemory } },
         slots: wish.slots ?? 1,
         idleMs: wish.keep_s === undefined ? options.idleMs ?? 300_000 : wish.keep_s * 1_000,
         keepS: wish.keep_s,
@@ -109,7 +113,13 @@ export async function makeBench(options: BenchOptions = {}): Promise<Bench> {
     oomKills: () => undefined,
   });
   const lease = new Lease({ leased: true });
-  const parts = { pool, models, machine, events, lease, homeId: homeId(token), logs: folder, shutDown() {} };
+  const downloads = new Downloads({
+    ...{ folder, stallMs: 1_000, onArrived() {} },
+    known: () => Promise.resolve(undefined),
+    memoryBytes: () => Promise.resolve(undefined),
+  });
+  const own = { log: quiet, homeId: homeId(token), logs: folder, shutDown() {} };
+  const parts = { pool, models, downloads, machine, events, lease, ...own };
   const server = serve({
     program: "rbee-hive",
     endpoints: hiveEndpoints(parts),

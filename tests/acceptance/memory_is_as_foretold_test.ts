@@ -5,7 +5,10 @@ import { processMemoryBytes } from "../../native/memory.ts";
 import { memoryNeed } from "../../protocol/memory_need.ts";
 import { join } from "../../runtime/path.ts";
 import { eventually } from "../support/eventually.ts";
+import { quantize } from "../support/quantize.ts";
+import { slowGguf } from "../support/slow_gguf.ts";
 import { hasSmollm2, smollm2, smollm2Missing } from "../support/smollm2.ts";
+import { temporaryFolder } from "../support/temporary.ts";
 import { World } from "../support/world.ts";
 
 const mebibyte = 1024 * 1024;
@@ -82,4 +85,23 @@ Deno.test({
       { ctx: 8_192, slots: 1 },
       { ctx: 2_048, slots: 4 },
     ]),
+});
+
+Deno.test({
+  name: "weights that a CPU wants in another order are in memory once, and so are those in 16 bits",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const folder = Deno.makeTempDirSync();
+    try {
+      const models = join(temporaryFolder(), "rbee-test-models");
+      const source = await slowGguf({ folder: models, layers: 12, width: 768 });
+      for (const type of ["Q4_0", "F16"] as const) {
+        const path = join(folder, `${type}.gguf`);
+        await quantize(source, path, type);
+        await compare(`random weights in ${type}`, path, [{ ctx: 2_048, slots: 2 }]);
+      }
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
+  },
 });

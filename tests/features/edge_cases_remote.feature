@@ -102,3 +102,19 @@ Feature: When something goes wrong on the way to another machine
       | \n\n.*fast\.token                                 |
       | \n    /\S+/config\.toml                           |
     And stderr does not hold "wrong_key"
+
+  @S38 @sshd
+  Scenario: The GPU of another machine is too small
+    Given a registered machine "workstation" with this build
+    And "workstation" is described with 2000 MB of free memory and a "cuda" device with 4000 MB
+    And a model file of 5000 MB
+    When a person runs 'infer --node workstation --model $HUGE --prompt "hello" --backend cuda --device 0'
+    Then it fails with exit code 1
+    And the whole error is
+      """
+      Insufficient VRAM on workstation (VRAM_EXHAUSTED)
+          Required: 6000 MB
+          Available: 4000 MB
+
+      Suggestion: Try a smaller quantized model, Q4 instead of Q8
+      """

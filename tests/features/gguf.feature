@@ -20,3 +20,22 @@ Feature: GGUF files
       | context_length | 2048 |
     And a short question ends by the end-of-text token, not by the limit
     And the same question goes on to the limit when that token is ignored
+
+  @S21
+  Scenario: Each quantization is loaded, answers, and takes memory as it has bits
+    The original's three files have 669 to 1260 MB; these are made here, of the small model and of random weights.
+    Given a queen that stays
+    And the small model as "Q4_0, Q8_0, F16"
+    And a larger model of random weights as "Q4_0, Q8_0, F16"
+    When a person asks each of these models for an answer
+    Then each answer has text, and each worker names the quantization of its file
+    And the memory of the larger model's workers grows from one to the next
+
+  @S22
+  Scenario: The size that counts is the size on disk
+    Given a machine that is described with 4000 MB of free memory and no GPU
+    And a hive that an operator started
+    And a model file of 5000 MB
+    When the hive is asked to start a worker for that file
+    Then its details are required 6000 and available 4000
+    And the catalog holds that file with its size of 5000 MB in bytes

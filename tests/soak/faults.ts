@@ -5,6 +5,7 @@
  */
 import type { Fault } from "./fault.ts";
 import { clientFaults } from "./faults_of_clients.ts";
+import { downloadFaults } from "./faults_of_downloads.ts";
 import { installationFaults } from "./faults_of_installs.ts";
 import { machineFaults } from "./faults_of_machines.ts";
 import { interruptFaults } from "./faults_of_interrupts.ts";
@@ -20,6 +21,7 @@ export function faults(only = ""): Fault[] {
     ...clientFaults(),
     ...stoppedWorkerFaults(),
     ...registryFaults(),
+    ...downloadFaults(),
     ...machineFaults(),
     ...installationFaults(),
   ];

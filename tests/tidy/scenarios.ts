@@ -12,9 +12,8 @@ import type { SourceFile } from "./sources.ts";
 const STANDING: readonly (readonly [number, number])[] = [
   [1, 6],
   [9, 14],
-  [19, 20],
-  [25, 36],
-  [39, 57],
+  [19, 36],
+  [38, 57],
   [59, 62],
 ];
 

@@ -16,6 +16,7 @@ import "./lifetimes.ts";
 import "./loading.ts";
 import "./logins.ts";
 import "./machines.ts";
+import "./memory.ts";
 import "./node_install.ts";
 import "./nodes.ts";
 import "./preflight.ts";

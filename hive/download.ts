@@ -1,0 +1,284 @@
+/**
+ * Fetches one file: by ranges, taken up again after any break, and verified. S17 and R8.
+ *
+ * @module
+ */
+import { RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
+import { Part } from "./download_part.ts";
+import { type Retry, retryAfterMs, Tries } from "./download_tries.ts";
+import { checkGguf } from "./gguf_check.ts";
+import type { RemoteFile } from "./hub.ts";
+import { type Answered, ask, resetText } from "./hub_fetch.ts";
+import { partOf } from "./model_places.ts";
+
+/** What to fetch, and where it goes. */
+export interface FileDownload {
+  readonly file: RemoteFile;
+  /** Where the file lies in the end; see `makePlace`. */
+  readonly path: string;
+  readonly token?: string;
+  readonly signal: AbortSignal;
+  /** No byte for this long is a break. */
+  readonly stallMs: number;
+  /** Told of how many bytes of the file are here. */
+  readonly onBytes: (bytes: number) => void;
+  /** Told of how many bytes came over the network. */
+  readonly onReceived: (bytes: number) => void;
+  readonly onRetry: (retry: Retry) => void;
+  /** Returns the error for an answer that is none of success. */
+  readonly refusal: (response: Response) => RbeeError;
+}
+
+/** Who is told of what. */
+export type Telling = Pick<FileDownload, "onBytes" | "onReceived" | "onRetry">;
+
+/**
+ * Fetches the file; when it resolves, all of it is on disk under its name. Returns its SHA-256, or null when it was there
+ * already. Throws `DOWNLOAD_FAILED`, `DOWNLOAD_TIMEOUT`, `CHECKSUM_MISMATCH`, `DISK_FULL`, `ACCESS_DENIED`,
+ * `MODEL_NOT_FOUND`, and the signal's reason.
+ */
+export async function downloadFile(download: FileDownload): Promise<string | null> {
+  const { file, path, signal } = download;
+  await using part = await Part.open(path, { size: file.size, sha256: file.sha256 }, signal);
+  if (!part) {
+    download.onBytes(file.size);
+    return null;
+  }
+  for (let round = 1;; round++) {
+    await fetchRest(part, download);
+    const sha256 = part.digest();
+    if (file.sha256 === null || sha256 === file.sha256) return await finishModelFile(part, file);
+    if (round === 2) {
+      await part.discard();
+      throw mismatch(file, sha256);
+    }
+    download.onRetry({ reason: "the digest differs", attempt: 2, attempts: 2, waitMs: 0 });
+    await part.restart(null);
+  }
+}
+
+/**
+ * Makes a whole part the file. Returns its digest. Throws `MODEL_LOAD_FAILED` or `MODEL_INCOMPATIBLE` when it begins a
+ * model and its header is not that of one.
+ */
+export async function finishModelFile(part: Part, file: RemoteFile): Promise<string> {
+  await part.settle();
+  try {
+    if (file.isFirst) await checkGguf(partOf(part.path), part.path);
+  } catch (error) {
+    await part.discard(); // a page that says "log in", most likely
+    throw error;
+  }
+  const sha256 = part.digest();
+  await part.finish();
+  return sha256;
+}
+
+/** Returns the error for a file whose digest is not the one that was told. */
+export function mismatch(file: RemoteFile, found: string): RbeeError {
+  return new RbeeError("CHECKSUM_MISMATCH", {
+    message: `Cannot use the download of ${file.path}: its SHA-256 differs from what the hub tells`,
+    details: { file: file.path, expected: file.sha256, found },
+    hint: "Try again; if that does not help, what lies at the hub or at the mirror is damaged",
+  });
+}
+
+/** Fetches until all bytes are here. */
+async function fetchRest(part: Part, download: FileDownload): Promise<void> {
+  const { file, signal, onRetry } = download;
+  const tries = new Tries({ signal, onRetry });
+  /** More bytes than ever: a server that always begins anew must not look like one that gets on. */
+  let most = part.bytes;
+  download.onBytes(part.bytes);
+  while (part.bytes < file.size) {
+    try {
+      await fetchOnce(part, download);
+    } catch (error) {
+      await part.settle();
+      if (signal.aborted) throw signal.reason;
+      if (part.bytes >= most + limits.downloadGainBytesMin) tries.gained();
+      most = Math.max(most, part.bytes);
+      await tries.failedWith(error).catch((last) => {
+        throw signal.aborted ? signal.reason : withTries(last, { attempts: tries.failed, part, file });
+      });
+    }
+  }
+  await part.settle();
+}
+
+function withTries(error: unknown, at: { attempts: number; part: Part; file: RemoteFile }): unknown {
+  if (!(error instanceof RbeeError) || !/^DOWNLOAD_/.test(error.code)) return error;
+  const { attempts, part, file } = at;
+  const tried = attempts === 1 ? "" : ` (${attempts} attempts)`;
+  return new RbeeError(error.code, {
+    message: `${error.message}${tried}`,
+    details: { ...error.details, attempts, bytes_downloaded: part.bytes, bytes_total: file.size },
+    hint: part.bytes > 0 ? "Check the network and run the command again: it goes on from there" : error.hint,
+  });
+}
+
+/** One request; whatever it brings is kept. */
+async function fetchOnce(part: Part, download: FileDownload): Promise<void> {
+  const { file, token, signal } = download;
+  const quiet = new Watchdog(download.stallMs);
+  const both = AbortSignal.any([signal, quiet.signal]);
+  try {
+    const headers: Record<string, string> = part.bytes === 0 ? {} : { range: `bytes=${part.bytes}-` };
+    if (part.bytes > 0 && part.state.etag) headers["if-range"] = part.state.etag;
+    const answered = await ask(file.url, { headers, token, signal: both });
+    try {
+      await accept(answered, part, download);
+      await readBody(answered.response, part, { download, quiet });
+    } finally {
+      await answered.response.body?.cancel().catch(() => {}); // read to its end, or broken
+    }
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    throw quiet.signal.aborted ? stalled(part, download) : error;
+  } finally {
+    quiet.stop();
+  }
+}
+
+/** Checks an answer's head, and begins anew where it does not go on from what is here. */
+async function accept({ response, host }: Answered, part: Part, download: FileDownload): Promise<void> {
+  const { file } = download;
+  const { status, headers } = response;
+  if (status === 416) {
+    await part.restart(null);
+    throw broken("the server has no such range", host);
+  }
+  if (status !== 200 && status !== 206) {
+    const error = download.refusal(response);
+    const wait = retryAfterMs(headers, Date.now());
+    const reason = `status ${status} of ${host}`;
+    throw new RbeeError(error.code, {
+      ...{ message: error.message, hint: error.hint },
+      details: { ...error.details, status, reason, ...(wait !== undefined && { retry_after_ms: wait }) },
+    });
+  }
+  if ((headers.get("content-encoding") ?? "identity") !== "identity") throw broken("the answer is packed", host);
+  const etag = strong(headers.get("etag"));
+  if (status === 200) {
+    if (part.bytes > 0 || etag !== part.state.etag) await part.restart(etag);
+  } else if (rangeStart(headers) !== part.bytes) {
+    await part.restart(null);
+    throw broken("the server sent another range", host);
+  }
+  const total = status === 206 ? rangeTotal(headers) : lengthOf(headers);
+  if (total === null || total === file.size) return;
+  await part.restart(null);
+  throw broken(`the server announces ${total} bytes, and the file has ${file.size}`, host);
+}
+
+interface Reading {
+  readonly download: FileDownload;
+  readonly quiet: Watchdog;
+}
+
+/**
+ * Reads into a small piece of memory and gathers that in larger ones, which are used in turns: one is filled while the
+ * other is written. A read that fails takes its memory with it, so nothing that came may lie in there.
+ */
+async function readBody(response: Response, part: Part, { download, quiet }: Reading): Promise<void> {
+  const { file, signal } = download;
+  if (!response.body) return;
+  const reader = response.body.getReader({ mode: "byob" });
+  const leave = () => void reader.cancel().catch(() => {}); // broken already
+  for (const one of [signal, quiet.signal]) one.addEventListener("abort", leave, { once: true });
+  const pieces = [new Uint8Array(limits.downloadPieceBytes), new Uint8Array(limits.downloadPieceBytes)];
+  let memory = new ArrayBuffer(limits.downloadReadBytes);
+  let filled = 0;
+  let flushedAt = performance.now();
+  const flush = async () => {
+    flushedAt = performance.now();
+    if (filled === 0) return;
+    const bytes = pieces[0].subarray(0, filled);
+    pieces.reverse();
+    filled = 0;
+    await part.add(bytes);
+    download.onReceived(bytes.length);
+    download.onBytes(part.bytes);
+  };
+  try {
+    for (let left = file.size - part.bytes; left > 0;) {
+      const room = Math.min(memory.byteLength, left, limits.downloadPieceBytes - filled);
+      const step = await reader.read(new Uint8Array(memory, 0, room)).catch(() => undefined); // said below
+      if (!step || step.done) break;
+      memory = step.value.buffer;
+      pieces[0].set(step.value, filled);
+      filled += step.value.length;
+      left -= step.value.length;
+      quiet.calm();
+      const isLate = performance.now() - flushedAt > limits.downloadProgressMs;
+      if (isLate || filled === limits.downloadPieceBytes) await flush();
+    }
+    await flush();
+  } finally {
+    for (const one of [signal, quiet.signal]) one.removeEventListener("abort", leave);
+    reader.releaseLock();
+  }
+  if (part.bytes < file.size) throw broken(resetText, new URL(file.url).host);
+}
+
+/** Aborts when nothing has come for a while. */
+class Watchdog {
+  readonly #abort = new AbortController();
+  readonly #ms: number;
+  #calmAt = performance.now();
+  #timer: number;
+
+  constructor(ms: number) {
+    this.#ms = ms;
+    this.#timer = setTimeout(() => this.#look(), ms);
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** Something came. */
+  calm(): void {
+    this.#calmAt = performance.now();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  /** Looks when the time may be over, instead of setting a timer for each piece. */
+  #look(): void {
+    const leftMs = this.#calmAt + this.#ms - performance.now();
+    if (leftMs <= 0) return this.#abort.abort(new DOMException("no bytes came", "TimeoutError"));
+    this.#timer = setTimeout(() => this.#look(), Math.ceil(leftMs));
+  }
+}
+
+function stalled(part: Part, { stallMs, file }: FileDownload): RbeeError {
+  const seconds = Math.round(stallMs / 100) / 10;
+  return new RbeeError("DOWNLOAD_TIMEOUT", {
+    message: `Cannot download ${file.path}: no bytes came for ${seconds} s`,
+    details: { reason: `no bytes came for ${seconds} s`, bytes_downloaded: part.bytes },
+  });
+}
+
+function broken(reason: string, host: string): RbeeError {
+  return new RbeeError("DOWNLOAD_FAILED", {
+    message: `Cannot download from ${host}: ${reason}`,
+    details: { reason, host },
+  });
+}
+
+/** A weak tag does not promise the same bytes. */
+function strong(etag: string | null): string | null {
+  return etag !== null && /^"[^"]{1,200}"$/.test(etag) ? etag : null;
+}
+
+const lengthOf = (headers: Headers) => numberOr(headers.get("content-length"));
+const rangeStart = (headers: Headers) => numberOr(headers.get("content-range")?.match(/^bytes (\d+)-/)?.[1]);
+const rangeTotal = (headers: Headers) => numberOr(headers.get("content-range")?.match(/\/(\d+)$/)?.[1]);
+
+function numberOr(text: string | null | undefined): number | null {
+  return text && /^\d+$/.test(text) ? Number(text) : null;
+}

@@ -1,0 +1,209 @@
+/**
+ * One model on its way to this machine: from the hub, a web server, or another hive.
+ *
+ * @module
+ */
+import { diskBytes } from "../native/libc.ts";
+import { RbeeError, toErrorBody, toRbeeError } from "../protocol/error.ts";
+import type { DownloadRecord } from "../protocol/hive_routes.ts";
+import { limits } from "../protocol/limits.ts";
+import { printModelRef } from "../protocol/model.ts";
+import type { StreamWriter } from "../runtime/event_stream.ts";
+import { downloadFile, type Telling } from "./download.ts";
+import { Followers } from "./download_followers.ts";
+import { bytesHere } from "./download_part.ts";
+import { type PlacedFile, Receipt } from "./download_receipt.ts";
+import { Speed } from "./download_speed.ts";
+import type { Retry } from "./download_tries.ts";
+import { refusing, type RemoteModel } from "./hub.ts";
+import { hubAccess } from "./hub_access.ts";
+import { countModelBytes, type ModelSource } from "./measures.ts";
+import { makePlace, placeOf } from "./model_places.ts";
+
+/** What a download is made of. */
+export interface ModelDownloadOptions {
+  readonly id: string;
+  readonly model: RemoteModel;
+  readonly source: DownloadRecord["source"];
+  /** The models folder. */
+  readonly folder: string;
+  readonly stallMs: number;
+  /** Enters the model into the catalog; the files' paths in order, and their digests where they are known. */
+  readonly onArrived: (paths: string[], digests: (string | null)[]) => Promise<void> | void;
+}
+
+const bytesPerMb = 1024 * 1024;
+
+/** One download. */
+export class ModelDownload {
+  readonly id: string;
+  readonly model: RemoteModel;
+  readonly source: DownloadRecord["source"];
+  /** Resolves when it has ended, however. Never rejects. */
+  readonly ended: Promise<void>;
+  readonly #options: ModelDownloadOptions;
+  readonly #stop = new AbortController();
+  readonly #followers: Followers;
+  readonly #speed = new Speed(performance.now());
+  readonly #here: number[];
+  #state: DownloadRecord["state"] = "waiting";
+  #receipt: Promise<Receipt> | undefined;
+
+  constructor(options: ModelDownloadOptions) {
+    this.#options = options;
+    this.id = options.id;
+    this.model = options.model;
+    this.source = options.source;
+    this.#here = options.model.files.map(() => 0);
+    this.#followers = new Followers({
+      progress: () => this.#progress(),
+      onLeft: () => this.cancel("nobody waits for it any more"),
+    });
+    this.ended = this.#run();
+  }
+
+  /** Whether it is still under way. */
+  get isActive(): boolean {
+    return this.#state === "waiting" || this.#state === "downloading" || this.#state === "verifying";
+  }
+
+  /** What is shown of it. */
+  get record(): DownloadRecord {
+    return {
+      download_id: this.id,
+      model_ref: printModelRef(this.model.ref),
+      state: this.#state,
+      source: this.source,
+      bytes_downloaded: this.#bytes,
+      bytes_total: this.model.sizeBytes,
+    };
+  }
+
+  /** Tells a follower of it until it has ended. */
+  follow(out: StreamWriter): Promise<void> {
+    return this.#followers.serve(out);
+  }
+
+  /** Ends it; what came stays. */
+  cancel(why: string): void {
+    this.#stop.abort(new RbeeError("REQUEST_CANCELED", { message: `Canceled the download: ${why}` }));
+  }
+
+  /** Returns how many bytes of each file are here. */
+  async offsets(): Promise<{ size_bytes: number; offset: number }[]> {
+    if (this.#receipt) await this.#receipt.catch(() => {}); // its own end tells
+    return this.model.files.map(({ size }, at) => ({ size_bytes: size, offset: this.#here[at] }));
+  }
+
+  /** Takes bytes of a peer; see `Receipt.take`. Throws `INVALID_REQUEST` when this download is not one from a peer. */
+  async take(
+    at: { file: number; offset: number },
+    body: ReadableStream<Uint8Array> | null,
+  ): Promise<{ offset: number; complete: boolean }> {
+    const receipt = await this.#receipt;
+    if (receipt && this.isActive) return await receipt.take(at, body);
+    await body?.cancel();
+    throw new RbeeError("INVALID_REQUEST", { message: "Cannot take bytes: this download does not wait for any" });
+  }
+
+  get #bytes(): number {
+    return this.#here.reduce((sum, bytes) => sum + bytes, 0);
+  }
+
+  #progress() {
+    return {
+      stage: "downloading" as const,
+      bytes_downloaded: this.#bytes,
+      bytes_total: this.model.sizeBytes,
+      speed_mbps: this.#speed.mbPerSecond(performance.now()),
+    };
+  }
+
+  async #run(): Promise<void> {
+    try {
+      const placed = await this.#place();
+      const digests = await (this.source === "peer" ? this.#receive(placed) : this.#fetch(placed));
+      const paths = placed.map(({ path }) => path);
+      await this.#options.onArrived(paths, digests);
+      this.#state = "complete";
+      this.#followers.end({ stage: "complete", local_path: paths[0] });
+    } catch (thrown) {
+      this.#state = this.#stop.signal.aborted ? "canceled" : "failed";
+      const error = this.#stop.signal.aborted ? toRbeeError(this.#stop.signal.reason) : toRbeeError(thrown);
+      const body = { ...toErrorBody(error).error };
+      this.#followers.end({ stage: "error", message: error.message, error: body });
+    }
+  }
+
+  /** Makes the folders. Throws `INSUFFICIENT_DISK` before anything is fetched. */
+  async #place(): Promise<PlacedFile[]> {
+    const { folder, model } = this.#options;
+    const placed: PlacedFile[] = [];
+    for (const file of model.files) placed.push({ file, path: await makePlace(folder, placeOf(model.ref, file.path)) });
+    for (const [at, { file, path }] of placed.entries()) this.#here[at] = await bytesHere(path, file.size);
+    checkDisk(folder, model.sizeBytes - this.#bytes, printModelRef(model.ref));
+    return placed;
+  }
+
+  async #fetch(placed: readonly PlacedFile[]): Promise<(string | null)[]> {
+    const { model, stallMs } = this.#options;
+    const isHub = model.ref.provider === "hf";
+    const digests: (string | null)[] = [];
+    for (const [at, { file, path }] of placed.entries()) {
+      const access = isHub ? hubAccess() : { endpoint: new URL(file.url).origin };
+      const found = await downloadFile({
+        ...{ file, path, stallMs, signal: this.#stop.signal, token: access.token },
+        ...this.#telling(at, isHub ? "hub" : "http"),
+        refusal: refusing(model.ref, file.path, access),
+      });
+      digests.push(file.sha256 ?? found);
+    }
+    return digests;
+  }
+
+  async #receive(files: readonly PlacedFile[]): Promise<(string | null)[]> {
+    const { stallMs } = this.#options;
+    const telling = (at: number) => this.#telling(at, "peer");
+    this.#receipt = Receipt.open({ files, stallMs, signal: this.#stop.signal, telling });
+    await (await this.#receipt).whole;
+    return files.map(({ file }) => file.sha256);
+  }
+
+  #telling(at: number, source: ModelSource): Telling {
+    return {
+      onBytes: (bytes) => {
+        this.#here[at] = bytes;
+        const isWhole = bytes === this.model.files[at].size;
+        this.#state = isWhole && at === this.model.files.length - 1 ? "verifying" : "downloading";
+        this.#followers.changed();
+      },
+      onReceived: (bytes) => {
+        countModelBytes(source, bytes);
+        this.#speed.add(bytes, performance.now());
+      },
+      onRetry: (retry) => this.#sayRetry(retry),
+    };
+  }
+
+  /** The lines of S37. */
+  #sayRetry({ reason, attempt, attempts, waitMs }: Retry): void {
+    const words = { actor: "model-provisioner", target: printModelRef(this.model.ref) };
+    this.#followers.say({ ...words, action: "model-download-error", human: `Error: ${reason}`.slice(0, 99) });
+    const delay = waitMs < 1_000 ? `${waitMs}ms` : `${waitMs / 1_000}s`;
+    const human = `🔄 Retrying the download (attempt ${attempt}/${attempts}, delay ${delay})`;
+    this.#followers.say({ ...words, action: "model-download-retry", human });
+  }
+}
+
+function checkDisk(folder: string, bytes: number, ref: string): void {
+  const free = diskBytes(folder)?.freeBytes;
+  const need = bytes + limits.downloadSpareBytes;
+  if (bytes <= 0 || free === undefined || free >= need) return;
+  const required = Math.ceil(need / bytesPerMb);
+  const available = Math.floor(free / bytesPerMb);
+  throw new RbeeError("INSUFFICIENT_DISK", {
+    message: `Cannot store ${ref}: need ${required} MB on the disk of ${folder}, have ${available} MB`,
+    details: { required, available, required_bytes: need, available_bytes: free, path: folder },
+    hint: "Free space (`rbee models rm MODEL`), or set [models] dir in config.toml to a folder on another disk",
+  });
+}
