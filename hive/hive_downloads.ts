@@ -7,6 +7,7 @@ import { limits } from "../protocol/limits.ts";
 import type { Config } from "../runtime/config.ts";
 import type { Paths } from "../runtime/paths.ts";
 import { Downloads } from "./downloads.ts";
+import { setHubEndpoint } from "./hub_access.ts";
 import type { MachineReader } from "./machine.ts";
 import type { Models } from "./models.ts";
 
@@ -20,6 +21,7 @@ export interface DownloadGround {
 
 /** Returns the downloads of a hive. */
 export function hiveDownloads({ paths, config, models, machine }: DownloadGround): Downloads {
+  setHubEndpoint(config.models.hf_endpoint);
   return new Downloads({
     folder: config.models.dir ?? paths.models,
     stallMs: config.models.stall_timeout_s * 1_000,
