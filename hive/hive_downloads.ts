@@ -7,7 +7,9 @@ import { limits } from "../protocol/limits.ts";
 import type { Config } from "../runtime/config.ts";
 import type { Paths } from "../runtime/paths.ts";
 import { Downloads } from "./downloads.ts";
+import { setHubEndpoint } from "./hub_access.ts";
 import type { MachineReader } from "./machine.ts";
+import { factsOfRow } from "./model_row.ts";
 import type { Models } from "./models.ts";
 
 /** What they are tied to. */
@@ -20,10 +22,14 @@ export interface DownloadGround {
 
 /** Returns the downloads of a hive. */
 export function hiveDownloads({ paths, config, models, machine }: DownloadGround): Downloads {
+  setHubEndpoint(config.models.hf_endpoint);
   return new Downloads({
     folder: config.models.dir ?? paths.models,
     stallMs: config.models.stall_timeout_s * 1_000,
-    known: (ref) => models.here(ref),
+    known: async (ref) => {
+      const row = await models.here(ref);
+      return row && { path: row.local_path, facts: factsOfRow(row) };
+    },
     onArrived: (entry, files) => models.arrived(entry, files),
     memoryBytes: () => largestMemory(machine),
   });

@@ -19,13 +19,21 @@ export interface HubAccess {
 
 const publicHub = "https://huggingface.co";
 
+/** `[models] hf_endpoint` of this process. */
+let configured: string | undefined;
+
+/** Sets the mirror that is asked where the environment names none. */
+export function setHubEndpoint(endpoint: string | undefined): void {
+  configured = endpoint;
+}
+
 /**
- * Returns how the hub is reached: `HF_ENDPOINT`; the token of `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, the file that
+ * Returns how the hub is reached: `HF_ENDPOINT` or the configured mirror; the token of `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, the file that
  * `HF_TOKEN_PATH` names, `$HF_HOME/token` or `~/.cache/huggingface/token`. Read anew each time, because a person logs in
  * while a hive runs. Throws `CONFIG_INVALID` for an endpoint that is no address.
  */
 export function hubAccess(read: (name: string) => string | undefined = environment): HubAccess {
-  const endpoint = (read("HF_ENDPOINT") ?? publicHub).replace(/\/+$/, "");
+  const endpoint = (read("HF_ENDPOINT") ?? configured ?? publicHub).replace(/\/+$/, "");
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search) {
     throw new RbeeError("CONFIG_INVALID", {

@@ -103,12 +103,6 @@ export class Models {
     }
   }
 
-  /** Returns what is here of a model that can be used; undefined when nothing is. */
-  async here(ref: ModelRef): Promise<{ path: string; facts: ModelFacts } | undefined> {
-    const row = await this.#known(ref);
-    return row && !row.damaged ? { path: row.local_path, facts: factsOfRow(row) } : undefined;
-  }
-
   /** Resolves when the folder was searched for models that no row tells of. */
   async ready(): Promise<void> {
     await this.#scanned;

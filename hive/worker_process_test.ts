@@ -17,7 +17,7 @@ const options = (more: Partial<WorkerProcessOptions> = {}): WorkerProcessOptions
   command: { exe: "llm-worker-rbee-cuda", args: [], path: "/usr/bin" },
   key: "secret",
   callbackUrl: "http://127.0.0.1:9200",
-  modelPath: "/m.gguf",
+  modelFiles: [{ path: "/m.gguf", name: "m.gguf" }],
   folders: "/w",
   log: "/l",
   ...more,

@@ -9,6 +9,7 @@ import { limits, ports } from "../protocol/limits.ts";
 import { addHive } from "./hive_command.ts";
 import { addInfer } from "./infer_command.ts";
 import { addInstall } from "./install_command.ts";
+import { addModels } from "./models_command.ts";
 import { name, number } from "./options.ts";
 import { examples, type Invoke, jsonOption, quietOption } from "./shared_flags.ts";
 import { addOldNames, addSetup } from "./setup_command.ts";
@@ -35,6 +36,7 @@ export function buildCommands(invoke: Invoke): Command {
     );
   addInfer(root, invoke);
   addDaemon(root, invoke);
+  addModels(root, invoke);
   addWorkers(root, invoke);
   addHive(root, invoke);
   addSetup(root, invoke);

@@ -123,10 +123,8 @@ const isHidden = (command: Command) => (command as unknown as { _hidden?: boolea
 
 async function valuesOf(keeper: Keeper, path: string, name: string): Promise<string[]> {
   try {
-    if (name === "--model") {
-      const { builtinAliases } = await import("../protocol/model.ts");
-      const { config } = await keeper.config();
-      return ["builtin:tiny", ...Object.keys({ ...builtinAliases, ...config.models.aliases })];
+    if (name === "--model" || (name === "model" && path.startsWith("models "))) {
+      return await modelsFor(keeper, path);
     }
     const isWorker = name === "--worker" || name === "--id" || (name === "id" && path.startsWith("workers"));
     const isNode = name === "--node" || (name === "--name" && /^(setup|config) (?!add-node|set-ssh)/.test(path));
@@ -149,4 +147,19 @@ async function valuesOf(keeper: Keeper, path: string, name: string): Promise<str
   } catch {
     return []; // nobody to ask
   }
+}
+
+/** Aliases, and what is on disks: of that `rm` and its like take nothing else, and nobody needs to pull it. */
+async function modelsFor(keeper: Keeper, path: string): Promise<string[]> {
+  const { builtinAliases } = await import("../protocol/model.ts");
+  const { config } = await keeper.config();
+  const aliases = ["builtin:tiny", ...Object.keys({ ...builtinAliases, ...config.models.aliases })];
+  if (path === "models pull") return aliases;
+  const { findQueen } = await import("./queen_probe.ts");
+  const queen = await findQueen(keeper);
+  const { models } = queen
+    ? await call(queen.peer, queenRoutes.models, { deadlineMs: limits.completionMs }).catch(() => ({ models: [] }))
+    : { models: [] };
+  const ids = path.startsWith("models ") ? models.map((one) => one.id) : [];
+  return [...new Set([...aliases, ...ids, ...models.map((one) => one.ref)])];
 }

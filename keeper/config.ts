@@ -76,6 +76,7 @@ const optional: Readonly<Record<string, string>> = {
   "workers.ctx": "4096",
   "workers.threads": "4",
   "models.dir": '"/data/models"',
+  "models.hf_endpoint": '"https://hf-mirror.com"',
   "models.aliases": '{ story = "file:/data/models/story.gguf" }',
   "remote.binary_path": '"/opt/rbee/bin/rbee-hive"',
   "remote.git_repo_dir": '"/opt/rbee/repo"',

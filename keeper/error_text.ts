@@ -5,6 +5,7 @@
  */
 import type { RbeeError } from "../protocol/error.ts";
 import { durationText } from "./duration.ts";
+import { ambiguous, gated } from "./error_text_models.ts";
 
 /** What the keeper knows besides the error itself. */
 export interface ErrorContext {
@@ -106,6 +107,8 @@ const forms: Readonly<Record<string, Form>> = {
       ],
     };
   },
+  MODEL_AMBIGUOUS: ambiguous,
+  ACCESS_DENIED: gated,
   VERSION_MISMATCH: (error) => {
     const versions = versionsOf(error);
     const facts = versions.map(([program, version]) => `${program}: v${version}`);

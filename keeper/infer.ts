@@ -16,6 +16,7 @@ import { withPartial } from "./partial.ts";
 import { readPrompt, standardInput } from "./prompt.ts";
 import { type QueenSession, RetryElsewhere, withQueen } from "./queen_process.ts";
 import { OutputClosed } from "./render.ts";
+import { programOf } from "./steps.ts";
 import { readTask, type TaskEvent } from "./task_stream.ts";
 
 /** The flags of `infer`, parsed. */
@@ -149,9 +150,9 @@ class Answer {
   async #show(event: TaskEvent): Promise<void> {
     const { render } = this.#keeper;
     if (event.type === "started") this.#taskId = event.taskId;
-    else if (event.type === "narration") render.note(event.narration.actor, event.narration.human);
+    else if (event.type === "narration") render.narration(event.narration);
     else if (event.type === "end") this.#end = event.end;
-    else if (event.type === "progress") render.progress("llm-worker-rbee", event.progress);
+    else if (event.type === "progress") render.progress(programOf(event.progress), event.progress);
     else if (event.type === "text") {
       this.#pieces.push(event.text);
       this.#tokens = event.tokens;

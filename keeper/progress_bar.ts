@@ -30,26 +30,42 @@ const megabytes = (bytes: number) => `${(bytes / (1024 * 1024)).toFixed(1)} MB`;
 export interface Step {
   readonly verb: string;
   readonly share: number;
-  /** `12/32 layers`, `2.0 MB / 5.0 MB, 45.2 MB/s`. */
+  /** `12/32 layers`, `2.0 MB / 5.0 MB`. */
   readonly amount: string;
+  /** What stands behind it: `45.2 MB/s`. */
+  readonly rest?: string;
 }
 
 /** Returns what to show for an event; undefined for those that only end the progress. */
 export function stepOf(event: ProgressEvent): Step | undefined {
-  if (event.stage === "loading_to_vram") {
-    const share = event.layers_total > 0 ? event.layers_loaded / event.layers_total : 0;
-    return { verb: "Loading", share, amount: `${event.layers_loaded}/${event.layers_total} layers` };
+  switch (event.stage) {
+    case "loading_to_vram": {
+      const { layers_loaded: loaded, layers_total: total } = event;
+      return { verb: "Loading", share: total > 0 ? loaded / total : 0, amount: `${loaded}/${total} layers` };
+    }
+    case "downloading":
+      return bytesStep("Downloading", { ...event, done: event.bytes_downloaded });
+    case "sending":
+      return bytesStep("Sending", { ...event, done: event.bytes_sent });
+    case "verifying":
+      return bytesStep("Checking", { ...event, done: event.bytes_done });
+    case "copying":
+      return bytesStep("Copying", { ...event, done: event.bytes_done });
   }
-  if (event.stage === "downloading") {
-    const share = event.bytes_total > 0 ? event.bytes_downloaded / event.bytes_total : 0;
-    const done = `${megabytes(event.bytes_downloaded)} / ${megabytes(event.bytes_total)}`;
-    return { verb: "Downloading", share, amount: `${done}, ${event.speed_mbps.toFixed(1)} MB/s` };
-  }
-  if (event.stage === "sending") {
-    const share = event.bytes_total > 0 ? event.bytes_sent / event.bytes_total : 0;
-    const done = `${megabytes(event.bytes_sent)} / ${megabytes(event.bytes_total)}`;
-    return { verb: "Sending", share, amount: `${done}, ${event.speed_mbps.toFixed(1)} MB/s, ${event.file}` };
-  }
+}
+
+interface Bytes {
+  readonly done: number;
+  readonly bytes_total: number;
+  readonly speed_mbps: number;
+  readonly file?: string;
+}
+
+function bytesStep(verb: string, { done, bytes_total: total, speed_mbps: speed, file }: Bytes): Step {
+  // Nobody knows it at the beginning, nor of what came at once.
+  const words = [...(speed > 0 ? [`${speed.toFixed(1)} MB/s`] : []), ...(file === undefined ? [] : [file])];
+  const rest = words.length > 0 ? words.join(", ") : undefined;
+  return { verb, share: total > 0 ? done / total : 0, amount: `${megabytes(done)} / ${megabytes(total)}`, rest };
 }
 
 /** Returns the last step of what an event belongs to: all of it is done. */
@@ -57,6 +73,9 @@ export function lastStepOf(event: ProgressEvent): Step | undefined {
   if (event.stage === "loading_to_vram") return stepOf({ ...event, layers_loaded: event.layers_total });
   if (event.stage === "downloading") return stepOf({ ...event, bytes_downloaded: event.bytes_total });
   if (event.stage === "sending") return stepOf({ ...event, bytes_sent: event.bytes_total });
+  if (event.stage === "verifying" || event.stage === "copying") {
+    return stepOf({ ...event, bytes_done: event.bytes_total });
+  }
 }
 
 /** One line of progress. Whoever writes something else calls `clear` before and `paint` after, or `end`. */
@@ -91,10 +110,9 @@ export class ProgressLine {
   paint(): void {
     this.#stopTimer();
     if (!this.#step || !this.#output.repaints) return;
-    const { verb, share, amount } = this.#step;
-    const text = [...`${this.#prefix} ⏳ ${verb} ${bar(share)} (${amount})`].slice(0, this.#output.columns - 1).join(
-      "",
-    );
+    const { verb, share, amount, rest } = this.#step;
+    const whole = `${this.#prefix} ⏳ ${verb} ${bar(share)} (${amount})${rest === undefined ? "" : ` ${rest}`}`;
+    const text = [...whole].slice(0, this.#output.columns - 1).join("");
     this.#output.write(`\r\x1b[2K${text}`);
     this.#painted = true;
     this.#isStale = false;
@@ -125,12 +143,12 @@ export class ProgressLine {
 
   /** A line for each tenth, but not several within half a second; one at least every 5 s; always the last one. */
   #line(last: boolean): void {
-    const { verb, share, amount } = this.#step!;
+    const { verb, share, amount, rest } = this.#step!;
     const quietMs = this.#now() - this.#lastLineAt;
     const tenth = Math.floor(share * 10 + 1e-9);
     const due = last || quietMs >= limits.progressLineMs ||
       (tenth !== this.#lastTenth && quietMs >= limits.progressLineMsMin);
-    const text = `${this.#prefix} ⏳ ${verb}: ${percent(share)} (${amount})`;
+    const text = `${this.#prefix} ⏳ ${verb}: ${percent(share)} (${amount})${rest === undefined ? "" : ` ${rest}`}`;
     if (!due || text === this.#lastText) return;
     this.#lastText = text;
     this.#lastTenth = tenth;

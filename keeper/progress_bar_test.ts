@@ -21,11 +21,11 @@ Deno.test("loading is told in layers, a download in megabytes", () => {
     bytes_total: 5 * 1024 * 1024,
     speed_mbps: 45.2,
   });
-  assert.deepEqual(step, { verb: "Downloading", share: 0.4, amount: "2.0 MB / 5.0 MB, 45.2 MB/s" });
+  assert.deepEqual(step, { verb: "Downloading", share: 0.4, amount: "2.0 MB / 5.0 MB", rest: "45.2 MB/s" });
   assert.equal(stepOf({ stage: "ready" }), undefined);
   const sending = { stage: "sending", file: "rbee-hive", bytes_sent: 1024 * 1024, speed_mbps: 9.96 } as const;
   const sent = stepOf({ ...sending, bytes_total: 4 * 1024 * 1024 });
-  assert.deepEqual(sent, { verb: "Sending", share: 0.25, amount: "1.0 MB / 4.0 MB, 10.0 MB/s, rbee-hive" });
+  assert.deepEqual(sent, { verb: "Sending", share: 0.25, amount: "1.0 MB / 4.0 MB", rest: "10.0 MB/s, rbee-hive" });
 });
 
 Deno.test("on a pipe progress is plain lines: no bar, no escapes, few of them, and the last one always", () => {

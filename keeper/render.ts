@@ -5,6 +5,7 @@
  * @module
  */
 import { RbeeError, toErrorBody } from "../protocol/error.ts";
+import type { Narration } from "../protocol/narration.ts";
 import type { ProgressEvent } from "../protocol/progress.ts";
 import { type ErrorContext, errorLines, errorText } from "./error_text.ts";
 import { lastStepOf, ProgressLine, type ProgressOutput, stepOf } from "./progress_bar.ts";
@@ -99,17 +100,24 @@ export class Render {
     this.#above(`[${program}] ${human}\n`);
   }
 
+  /** Tells what a program says. Of a break the bar stays as it was then (S37). */
+  narration({ actor, action, human }: Pick<Narration, "actor" | "action" | "human">): void {
+    if (action === "model-download-error" && !this.quiet && !this.json) this.endProgress();
+    this.note(actor, human);
+  }
+
   /** Tells what must be known also with --quiet, on stderr; silent with --json. */
   warn(human: string): void {
     if (!this.json) this.#above(`${me} ⚠️ ${human}\n`);
   }
 
-  /** Shows how far something that takes long has come. */
+  /** Shows how far something that takes long has come. What follows another kind of step goes below it. */
   progress(program: string, event: ProgressEvent): void {
     if (this.quiet || this.json) return;
     if (event.stage === "ready" || event.stage === "complete") return this.finishProgress();
     const step = stepOf(event);
     if (!step) return this.endProgress();
+    if (this.#lastProgress && this.#lastProgress.stage !== event.stage) this.finishProgress();
     this.#progress ??= new ProgressLine(this.#progressOutput(), `[${program}]`);
     this.#progress.update(step);
     this.#lastProgress = event;

@@ -276,8 +276,8 @@ function fieldsOf(options: UpdateOptions) {
   };
 }
 
-/** Such files lie on this machine: `~` and what is relative mean the person's own folders, not the queen's. */
-function pathHere(path: string): string {
+/** Returns a path on this machine, absolute: `~` and what is relative mean the person's own folders, not the queen's. */
+export function pathHere(path: string): string {
   if (path === "~" || path.startsWith("~/")) return join(environment("HOME") ?? "/", path.slice(1));
   return path.startsWith("/") ? path : join(Deno.cwd(), path);
 }

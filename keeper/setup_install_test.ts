@@ -44,8 +44,8 @@ Deno.test("setup install tells each step and how far the sending is (S03)", asyn
   assert.equal(
     ran.stderr,
     "[queen-rbee] 📦 Sending to pi\n" +
-      "[queen-rbee] ⏳ Sending: 50% (0.0 MB / 0.0 MB, 1.0 MB/s, rbee-hive)\n" +
-      "[queen-rbee] ⏳ Sending: 100% (0.0 MB / 0.0 MB, 1.0 MB/s, rbee-hive)\n" +
+      "[queen-rbee] ⏳ Sending: 50% (0.0 MB / 0.0 MB) 1.0 MB/s, rbee-hive\n" +
+      "[queen-rbee] ⏳ Sending: 100% (0.0 MB / 0.0 MB) 1.0 MB/s, rbee-hive\n" +
       "[queen-rbee] ✅ Installation complete on pi\n",
   );
   const json = await runKeeper(["setup", "install", "-n", "pi", "--from-source", "--no-service", "--json"], queen);

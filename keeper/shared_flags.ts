@@ -40,7 +40,9 @@ export const backendChoices: readonly string[] = ["cpu", "cuda", "metal", "vulka
 /** Returns the flags that say which worker is wanted; `workers start` takes them as well. */
 export function workerOptions(): Option[] {
   return [
-    new Option("-m, --model <model>", "builtin:tiny, file:/path.gguf, or an alias").argParser(text),
+    new Option("-m, --model <model>", "builtin:tiny, hf:<org>/<repo>:<quant>, file:/path.gguf, or an alias").argParser(
+      text,
+    ),
     new Option("-n, --node <name>", "compute on this machine; left out, the queen chooses").argParser(name),
     new Option("--backend <name>", "how to compute").choices([...backendChoices]),
     new Option("--device <number>", "which device of the backend").argParser(number({ min: 0, max: 1_024 })),

@@ -13,6 +13,7 @@ import { runningQueen } from "./queen_process.ts";
 import { findQueen, withAddress } from "./queen_probe.ts";
 import { silentLines } from "./node_text.ts";
 import { tableLines } from "./table.ts";
+import { programOf } from "./steps.ts";
 import { readTask } from "./task_stream.ts";
 
 type Worker = AnswerOf<typeof queenRoutes.listWorkers>["workers"][number];
@@ -111,9 +112,9 @@ export async function startWorker(keeper: Keeper, options: StartOptions): Promis
   try {
     const stream = await callStream(queen.peer, queenRoutes.startWorker, { body, signal });
     for await (const event of readTask(stream.body, { cut: (reason) => cut.abort(reason) })) {
-      if (event.type === "narration") render.note(event.narration.actor, event.narration.human);
+      if (event.type === "narration") render.narration(event.narration);
       else if (event.type === "result") started = event.value;
-      else if (event.type === "progress") render.progress("llm-worker-rbee", event.progress);
+      else if (event.type === "progress") render.progress(programOf(event.progress), event.progress);
     }
   } catch (error) {
     throw withAddress(error, queen.url);

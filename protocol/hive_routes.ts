@@ -159,7 +159,7 @@ export const hiveRoutes = Object.freeze({
     upload: true,
     answer: z.object({ offset: z.number(), complete: z.boolean() }),
   }),
-  /** S16: `progressEvent`s, the last one `complete` or `error`, then the end mark. */
+  /** S16: `progressEvent`s, the last one `complete` or `error`, then the end mark; in between named `narration` events. */
   downloadProgress: route({
     method: "GET",
     path: "/v1/models/download/progress",

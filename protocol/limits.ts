@@ -27,6 +27,8 @@ export const limits = Object.freeze({
   /** Streamed answers that are open at once: a request in flight ends with its headers, its stream goes on. */
   streamsOpenMax: 1024,
   requestBodyReadMs: 30_000,
+  /** How long the rest of a body is read on after it was refused: who is cut off while sending reads no answer. */
+  requestRestMs: 2_000,
   serverDrainMs: 5_000,
   keepAliveCommentMs: 10_000,
   /** A stream's own buffer; beyond it the producer waits (back-pressure). */

@@ -7,6 +7,7 @@
 /** `Ms` milliseconds, `Bytes` bytes, `Max` an upper bound. */
 export const modelLimits = Object.freeze({
   modelRefCharsMax: 4_096,
+  filePathCharsMax: 1_000,
   pathCharsMax: 4_096,
   /** Files of one split model. */
   splitFilesMax: 512,
@@ -42,6 +43,19 @@ export const modelLimits = Object.freeze({
   downloadsMax: 16,
   /** What a disk must have free beside the model. */
   downloadSpareBytes: 256 * 1024 * 1024,
+  /** How long a hive may take to list what it has. */
+  modelListMs: 10_000,
+  /** A model goes from hive to hive in requests of this length: one that breaks costs no more. */
+  copyPieceBytes: 16 * 1024 * 1024,
+  /** How long one such request may take: 64 KB/s are slower than any link that is worth it. */
+  copyPieceMs: 256_000,
+  /** How often in a row a copy may break before the model comes from the hub instead, and the wait before the next try. */
+  copyAttempts: 3,
+  copyAgainMs: 200,
+  /** How often in a row the way to a hive may break while a download there is followed, and how long it may be away. */
+  followAttempts: 5,
+  followAgainMs: 200,
+  hiveBackMs: 30_000,
   /** What is read at once, and what is hashed and written at once. */
   downloadReadBytes: 256 * 1024,
   downloadPieceBytes: 1024 * 1024,
@@ -70,7 +84,6 @@ export const modelLimits = Object.freeze({
   hubTokenCharsMax: 4_096,
   /** A file's name below a repository: with what is appended to it while it arrives it must stay below 256. */
   fileNameBytesMax: 240,
-  filePathCharsMax: 1_000,
   /** A whole lookup: metadata and header. */
   modelLookUpMs: 60_000,
 });

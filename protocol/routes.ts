@@ -22,7 +22,7 @@ export interface Route {
   readonly query?: z.ZodType;
   readonly answer?: z.ZodType;
   readonly stream?: boolean;
-  /** The body is bytes that the handler reads as they come, without a bound of size or time of the server's own. */
+  /** The body is bytes that the handler reads as they come, without a bound of size of the server's own. */
   readonly upload?: boolean;
 }
 

@@ -12,6 +12,8 @@ import { doneText, encodeJsonEvent } from "../protocol/sse.ts";
 import { call } from "../runtime/call.ts";
 import type { Log } from "../runtime/log.ts";
 import type { HiveControl } from "./hive_control.ts";
+import { ModelEffects } from "./model_effects.ts";
+import { ModelFetches } from "./model_fetches.ts";
 import { onNode } from "./node_error.ts";
 import { Relay } from "./relay.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -39,11 +41,16 @@ export class Effects {
   readonly #timers = new Map<string, number>();
   /** By `task#attempt`. */
   readonly #relays = new Map<string, Relay>();
+  /** What brings models to nodes; for whoever wants one without a task, too. */
+  readonly fetches: ModelFetches;
+  readonly #models: ModelEffects;
   readonly #events: SchedulerEvent[] = [];
   #isBusy = false;
 
   constructor(options: EffectsOptions) {
     this.#options = options;
+    this.fetches = new ModelFetches(options);
+    this.#models = new ModelEffects(this.fetches, (event) => this.dispatch(event));
   }
 
   /**
@@ -99,6 +106,12 @@ export class Effects {
         return tasks.get(effect.task)?.progress(effect.progress);
       case "taskEnded":
         return this.#endTask(effect);
+      case "lookUpModel":
+        return this.#models.lookUp(effect);
+      case "fetchModel":
+        return this.#models.bring(effect);
+      case "stopFetch":
+        return this.#models.stop(effect.fetch);
     }
   }
 
@@ -181,9 +194,10 @@ export class Effects {
     tasks.finish(id, { end, error, worker }, last);
   }
 
-  /** Stops all timers: nothing happens by itself any more. */
+  /** Stops all timers and fetches: nothing happens by itself any more. */
   stop(): void {
     for (const handle of this.#timers.values()) clearTimeout(handle);
     this.#timers.clear();
+    this.#models.stopAll();
   }
 }

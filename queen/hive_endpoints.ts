@@ -5,10 +5,8 @@
  */
 import { rbeeDialect } from "../protocol/dialects/rbee.ts";
 import { RbeeError, toErrorBody, toRbeeError } from "../protocol/error.ts";
-import { limits } from "../protocol/limits.ts";
 import { type HiveChange, queenRoutes } from "../protocol/queen_routes.ts";
 import { doneText, encodeJsonEvent } from "../protocol/sse.ts";
-import { within } from "../runtime/process.ts";
 import { type Context, type Endpoint, endpoint } from "../runtime/serve.ts";
 import { tellWaitForEnd } from "../runtime/waiting.ts";
 import type { Effects } from "./effects.ts";
@@ -16,6 +14,7 @@ import type { StopResult } from "./hive_access.ts";
 import type { HiveControl } from "./hive_control.ts";
 import { endNarration, type HiveNews } from "./hive_news.ts";
 import { openNodeLog } from "./node_log.ts";
+import { hiveUp } from "./hive_up.ts";
 import type { Roster } from "./roster.ts";
 import type { Scheduler } from "./scheduler.ts";
 
@@ -109,16 +108,7 @@ async function stop(node: string, control: HiveControl, { news }: HiveEndpointPa
 /** Asks the scheduler for a hive and waits for what comes of it. */
 async function start(node: string, control: HiveControl, parts: HiveEndpointParts): Promise<HiveChange> {
   if (control.facts) return changeOf(node, control, "running");
-  const outcome = Promise.withResolvers<void>();
-  using _listening = parts.news.listen((one) => {
-    if (one.node !== node) return;
-    if (one.kind === "connected") outcome.resolve();
-    else if (one.kind === "failed") outcome.reject(one.error);
-  });
-  parts.effects.dispatch({ type: "hiveWanted", node });
-  const inTime = await within(outcome.promise, limits.hiveEnsureMs);
-  if (!inTime) throw new RbeeError("TIMEOUT", { message: `Cannot start the hive on ${node}: it did not come up` });
-  await outcome.promise;
+  await hiveUp(node, parts);
   return changeOf(node, control, parts.hives.get(node)?.facts?.wasRunning ? "found" : "started");
 }
 

@@ -51,8 +51,8 @@ async function read(body: ReadableStream<Uint8Array>, options: HiveEventsOptions
 
 class Silence extends Error {}
 
-/** Passes bytes on; a stream without any for that long, not even a comment, is an error: a stopped process keeps its connections. */
-function untilSilent(body: ReadableStream<Uint8Array>, ms: number): ReadableStream<Uint8Array> {
+/** Returns the same bytes; a stream without any for that long, not even a comment, is an error: a stopped process keeps its connections. */
+export function untilSilent(body: ReadableStream<Uint8Array>, ms: number): ReadableStream<Uint8Array> {
   let timer: number | undefined;
   return body.pipeThrough(
     new TransformStream<Uint8Array, Uint8Array>({

@@ -40,6 +40,7 @@ function siteOf(
     steps: {
       signal: more.signal ?? new AbortController().signal,
       narrate: (_action, human) => void told.said.push(human),
+      say: ({ human }) => void told.said.push(human),
       progress: (event) => void told.progress.push(event),
     },
     told,

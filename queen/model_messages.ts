@@ -5,6 +5,7 @@
  */
 import type { RbeeError } from "../protocol/error.ts";
 import type { ModelFacts } from "../protocol/model.ts";
+import type { Narration } from "../protocol/narration.ts";
 import type { ProgressEvent } from "../protocol/progress.ts";
 
 /** What the scheduler wants done about models. */
@@ -39,5 +40,11 @@ export type ModelEvent =
   }
   | { readonly type: "modelUnknown"; readonly node: string; readonly model: string; readonly error: RbeeError }
   | { readonly type: "fetchProgress"; readonly fetch: string; readonly progress: ProgressEvent }
+  /** What its hive says of it: of a break and the next try, for example. */
+  | {
+    readonly type: "fetchNarration";
+    readonly fetch: string;
+    readonly narration: Omit<Narration, "correlation_id">;
+  }
   | { readonly type: "fetchDone"; readonly fetch: string }
   | { readonly type: "fetchFailed"; readonly fetch: string; readonly error: RbeeError };

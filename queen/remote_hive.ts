@@ -201,7 +201,8 @@ export class RemoteHive implements HiveAccess {
   }
 }
 
-const base = (port: number) => `http://127.0.0.1:${port}`;
+/** A socket is a proxy to Deno's fetch, which goes around it for every name in NO_PROXY: `goAroundProxy` leaves this one out. */
+const base = (port: number) => `http://localhost:${port}`;
 
 function noToken({ node, host }: RemoteHiveFacts): RbeeError {
   return new RbeeError("INVALID_API_KEY", {

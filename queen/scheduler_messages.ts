@@ -9,6 +9,7 @@ import type { Narration } from "../protocol/narration.ts";
 import type { ProgressEvent } from "../protocol/progress.ts";
 import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
 import type { SpawnedWorker } from "./workers.ts";
+import type { ModelEffect, ModelEvent } from "./model_messages.ts";
 import type { Demand } from "./placement.ts";
 
 /** What the scheduler knows of a task: never its prompt. */
@@ -60,7 +61,8 @@ export type SchedulerEvent =
   /** Takes nothing new and ends whoever waits; running tasks go on. */
   | { readonly type: "draining"; readonly error: RbeeError }
   /** Ends every task that is left. */
-  | { readonly type: "endAll"; readonly error: RbeeError };
+  | { readonly type: "endAll"; readonly error: RbeeError }
+  | ModelEvent;
 
 /** What the scheduler wants done. */
 export type Effect =
@@ -99,7 +101,8 @@ export type Effect =
   | { readonly type: "narrate"; readonly task: string; readonly narration: Omit<Narration, "correlation_id"> }
   | { readonly type: "progress"; readonly task: string; readonly progress: ProgressEvent }
   | { readonly type: "setTimer"; readonly timer: string; readonly ms: number }
-  | { readonly type: "clearTimer"; readonly timer: string };
+  | { readonly type: "clearTimer"; readonly timer: string }
+  | ModelEffect;
 
 /** A worker as the relay needs it. */
 export interface WorkerAddress {

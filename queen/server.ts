@@ -16,6 +16,7 @@ import { gauge, metricsResponse } from "../runtime/metrics.ts";
 import { type Context, type Endpoint, endpoint } from "../runtime/serve.ts";
 import { COMMIT, PLATFORM, VERSION } from "../runtime/version.ts";
 import { hiveEndpoints } from "./hive_endpoints.ts";
+import { modelEndpoints } from "./model_endpoints.ts";
 import type { HiveNews } from "./hive_news.ts";
 import { installEndpoints } from "./install_endpoints.ts";
 import { nodeList, nodeStates } from "./node_list.ts";
@@ -53,7 +54,7 @@ export function queenEndpoints(parts: QueenParts): Endpoint[] {
   const registry = registryEndpoints(parts.registry, parts.hives);
   const hives = hiveEndpoints({ ...parts, refuseIfEphemeral: (what) => refuseIfEphemeral(parts, what) });
   const own = [...ownEndpoints(parts), ...taskEndpoints(parts), ...workerEndpoints(parts)];
-  return [...own, ...hives, ...registry, ...installing(parts)];
+  return [...own, ...hives, ...registry, ...installing(parts), ...modelEndpoints(parts)];
 }
 
 function installing(parts: QueenParts): Endpoint[] {

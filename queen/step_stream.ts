@@ -5,6 +5,7 @@
  * @module
  */
 import { toErrorBody } from "../protocol/error.ts";
+import type { Narration } from "../protocol/narration.ts";
 import type { ProgressEvent } from "../protocol/progress.ts";
 import { doneText, encodeJsonEvent } from "../protocol/sse.ts";
 import type { Log } from "../runtime/log.ts";
@@ -16,6 +17,8 @@ export interface Steps {
   readonly signal: AbortSignal;
   /** Tells a person what is being done; `action` is noun and verb: `node-install`. Never throws. */
   narrate(action: string, human: string): void;
+  /** Passes on what another program tells. Never throws. */
+  say(narration: Narration): void;
   /** Tells how far something is. Never throws. */
   progress(event: ProgressEvent): void;
 }
@@ -38,12 +41,12 @@ export function stepStream<Result>(
   return context.stream(async (out) => {
     // A client that left is noticed by the signal.
     const tell = (text: string) => void out.write(text).catch(() => {});
+    const say = (narration: Narration) =>
+      tell(encodeJsonEvent({ ...narration, correlation_id: correlationId }, "narration"));
     const steps: Steps = {
       signal: AbortSignal.any([out.signal, context.stopping]),
-      narrate: (action, human) =>
-        tell(
-          encodeJsonEvent({ actor: "queen-rbee", action, target, human, correlation_id: correlationId }, "narration"),
-        ),
+      narrate: (action, human) => say({ actor: "queen-rbee", action, target, human }),
+      say,
       progress: (event) => tell(encodeJsonEvent(event, "progress")),
     };
     let last: unknown;

@@ -28,7 +28,7 @@ export interface CallOptions<R extends Route> {
   params?: Record<string, string>;
   query?: Record<string, string | number | boolean | undefined>;
   body?: BodyInput<R>;
-  /** Bytes as the body, sent as they come; for routes with `upload`. */
+  /** The body of a route with `upload`. It can be read once only, so connecting is tried once. */
   upload?: ReadableStream<Uint8Array>;
   signal?: AbortSignal;
   /** Until the answer is complete; of a stream, until its headers are there. */
@@ -94,9 +94,7 @@ async function connect<R extends Route>(
   options: CallOptions<R> & { signal: AbortSignal },
   deadline: AbortSignal,
 ): Promise<Response> {
-  // A stream that was given to a request cannot be given to another.
-  const attemptsMax = options.upload ? 1 : limits.connectAttempts;
-  const attempts = Math.min(options.attempts ?? attemptsMax, attemptsMax);
+  const attempts = options.upload ? 1 : Math.min(options.attempts ?? limits.connectAttempts, limits.connectAttempts);
   for (let attempt = 1;; attempt++) {
     try {
       return await send(peer, route, options);
@@ -124,10 +122,9 @@ function send<R extends Route>(peer: Peer, route: R, options: CallOptions<R> & {
   const sent = new Headers({ [headers.version]: VERSION, [headers.program]: peer.caller ?? "rbee" });
   if (peer.token) sent.set("authorization", `Bearer ${peer.token}`);
   if (options.correlationId) sent.set(headers.correlationId, options.correlationId);
-  const body = options.body === undefined ? undefined : JSON.stringify(options.body);
-  if (body !== undefined) sent.set("content-type", "application/json");
-  const common = { method: route.method, headers: sent, signal: options.signal, redirect: "manual" as const };
-  const init = options.upload ? { ...common, body: options.upload, duplex: "half" } : { ...common, body };
+  const body = options.upload ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
+  if (body !== undefined) sent.set("content-type", `application/${options.upload ? "octet-stream" : "json"}`);
+  const init = { method: route.method, headers: sent, body, signal: options.signal, redirect: "manual" as const };
   return fetch(peer.base + pathOf(route, options), peer.client ? { ...init, client: peer.client } : init);
 }
 

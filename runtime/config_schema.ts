@@ -69,6 +69,8 @@ export const configSchema = z.strictObject({
   }).prefault({}),
   models: z.strictObject({
     dir: text.optional(),
+    /** A mirror of the hub; `HF_ENDPOINT` in the environment wins over it. */
+    hf_endpoint: z.url({ protocol: /^https?$/ }).optional(),
     /** A download to which no byte comes for so long is begun again from what is here. */
     stall_timeout_s: seconds(limits.downloadStallMs),
     aliases: z.record(z.string().regex(/^[\w.-]{1,64}$/), text).default({}),

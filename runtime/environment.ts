@@ -20,11 +20,13 @@ export function replaceForUs(name: string, value: string): void {
 
 /**
  * Keeps rbee's own connections on this machine away from a proxy that the environment names: only what is fetched from
- * the internet goes through it. Must be called before the first connection; children do so themselves.
+ * the internet goes through it. Not `localhost`, which stands for what lies behind a unix socket: Deno takes a socket
+ * for a proxy, and would go around it. Must be called before the first connection; children do so themselves.
  */
 export function goAroundProxy(): void {
-  const given = environment("NO_PROXY") ?? environment("no_proxy");
-  replaceForUs("NO_PROXY", [...given ? [given] : [], "127.0.0.1", "localhost", "::1"].join(","));
+  const given = (environment("NO_PROXY") ?? environment("no_proxy") ?? "").split(",").map((name) => name.trim());
+  const kept = given.filter((name) => !/^(|\*|\.?localhost)$/i.test(name));
+  replaceForUs("NO_PROXY", [...kept, "127.0.0.1", "::1"].join(","));
 }
 
 /** What must not travel on by itself: library paths (a listed `--allow-run` refuses every spawn with them) and keys. */

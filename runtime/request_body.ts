@@ -1,5 +1,5 @@
 /**
- * Reads a request's JSON body within its bounds of size and time.
+ * Reads a request's body within its bounds of size and time: JSON as a whole, bytes as a stream.
  *
  * @module
  */
@@ -46,6 +46,63 @@ export async function readBody(request: Request, bounds: BodyBounds = {}): Promi
   if (late) throw new RbeeError("TIMEOUT", { message: "Cannot read the body: it did not arrive in time" });
   if (bytes < announced) throw cutShort(bytes, announced);
   return bytes === 0 ? {} : parseJson(pieces, bytes);
+}
+
+/**
+ * Returns the body as it comes, at the pace of whoever reads it. It rejects with `TIMEOUT` when nothing came for that
+ * long while somebody waited, with `CONNECTION_LOST` when it breaks, with `INVALID_REQUEST` when it ends too early.
+ */
+export function streamBody(
+  request: Request,
+  { silenceMs = limits.requestBodyReadMs }: { silenceMs?: number } = {},
+): ReadableStream<Uint8Array> {
+  const announced = Number(request.headers.get("content-length") ?? 0);
+  const reader = request.body?.getReader();
+  const leave = () => reader?.cancel().catch(() => {}); // broken already: nobody is left to tell
+  let bytes = 0;
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      let late = false;
+      const timer = setTimeout(() => {
+        late = true;
+        leave();
+      }, silenceMs);
+      try {
+        const step = await reader?.read();
+        if (late) throw new RbeeError("TIMEOUT", { message: "Cannot read the body: nothing of it came any more" });
+        if (step && !step.done) {
+          bytes += step.value.length;
+          return controller.enqueue(step.value);
+        }
+        if (bytes < announced) throw cutShort(bytes, announced);
+        controller.close();
+      } catch (error) {
+        controller.error(error instanceof RbeeError ? error : broken(bytes, error));
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+    cancel: leave,
+  }, { highWaterMark: 0 });
+}
+
+/** Reads the rest of a body, for a moment, and forgets it. Never rejects. */
+export async function passOver(bytes: ReadableStream<Uint8Array>): Promise<void> {
+  if (bytes.locked) return;
+  const reader = bytes.getReader();
+  const timer = setTimeout(() => void reader.cancel().catch(() => {}), limits.requestRestMs);
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // it broke: nobody is left to tell
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function broken(bytes: number, cause: unknown): RbeeError {
+  const message = `Cannot read the body: it broke after ${bytes} bytes`;
+  return new RbeeError("CONNECTION_LOST", { message, cause });
 }
 
 function parseJson(pieces: Uint8Array[], bytes: number): unknown {

@@ -14,7 +14,7 @@ import { type AuthPolicy, checkHostAndOrigin, checkToken, sentSecret } from "./a
 import { eventStream, type EventStreamOptions, type OpenStream, type StreamWriter } from "./event_stream.ts";
 import type { Log } from "./log.ts";
 import { counter } from "./metrics.ts";
-import { readBody } from "./request_body.ts";
+import { passOver, readBody, streamBody } from "./request_body.ts";
 import { VERSION } from "./version.ts";
 import { within } from "./process.ts";
 
@@ -230,6 +230,7 @@ async function answer(
   state: HandlerState,
 ): Promise<Response> {
   const correlationId = correlationOf(request);
+  const upload = one.route.upload ? streamBody(request) : null;
   try {
     checkHostAndOrigin(request, state.listen);
     checkToken(request, one.route.access, options.auth);
@@ -244,7 +245,7 @@ async function answer(
       stopping: state.stopping,
       correlationId,
       lastEventId: request.headers.get("last-event-id") ?? undefined,
-      upload: one.route.upload ? request.body : null,
+      upload,
       sent: (secret) => sentSecret(request, secret),
       stream: (produce, more) => eventStream(produce, { keepAlive: true, ...more, open: state.open }),
     };
@@ -256,6 +257,8 @@ async function answer(
     if (!(thrown instanceof RbeeError) || thrown.code === "INTERNAL_ERROR") {
       options.log.error("request failed", { route: one.route.path, error: thrown, stack: (thrown as Error)?.stack });
     }
+    // Whoever is cut off while it sends does not read why.
+    if (upload) await passOver(upload);
     return answerError(thrown, correlationId);
   }
 }

@@ -35,6 +35,9 @@ export interface StandIn {
   states?: NodeState[];
   nodes?: AnswerOf<typeof queenRoutes.nodes>["nodes"];
   onHive?: (out: StreamWriter) => Promise<void>;
+  models?: AnswerOf<typeof queenRoutes.models>["models"];
+  /** What `models pull`, `verify` and `import` are answered with. */
+  onModel?: (out: StreamWriter, wish: Record<string, unknown>) => Promise<void>;
   onLogs?: (out: StreamWriter) => Promise<void>;
 }
 
@@ -69,6 +72,8 @@ export class StandInQueen implements AsyncDisposable {
   /** Bodies of `setup install` and `setup uninstall`. */
   readonly installs: unknown[] = [];
   readonly logs: unknown[] = [];
+  /** Bodies of what is asked about models. */
+  readonly modelWishes: unknown[] = [];
   readonly server: Server;
   /** How many tasks' streams were closed by the keeper. */
   left = 0;
@@ -121,6 +126,15 @@ export class StandInQueen implements AsyncDisposable {
         queenRoutes.startWorker,
         ({ context }) => context.stream((out) => this.behaviour.onStartWorker?.(out) ?? Promise.resolve()),
       ),
+      endpoint(queenRoutes.models, () => ({ models: this.behaviour.models ?? [], nodes: states })),
+      endpoint(queenRoutes.pullModel, ({ body, context }) => this.#model(body, context)),
+      endpoint(queenRoutes.verifyModel, ({ body, context }) => this.#model(body, context)),
+      endpoint(queenRoutes.importModels, ({ body, context }) => this.#model(body, context)),
+      endpoint(queenRoutes.removeModel, ({ body }) => {
+        this.modelWishes.push(body);
+        const kept = ["/data/mine.gguf"];
+        return { node: body.node ?? "local", model_ref: body.model, removed_bytes: 3 * 1024 ** 2, kept };
+      }),
       endpoint(queenRoutes.listBeehives, () => ({ nodes: this.behaviour.beehives ?? [] })),
       endpoint(queenRoutes.installBeehive, ({ body, context }) => this.#install(body, context)),
       endpoint(queenRoutes.uninstallBeehive, ({ body, context }) => this.#install(body, context)),
@@ -143,6 +157,11 @@ export class StandInQueen implements AsyncDisposable {
   #install(body: { node_name: string }, context: Context): Response {
     this.installs.push(body);
     return context.stream((out) => this.behaviour.onInstall?.(out, body.node_name) ?? Promise.resolve());
+  }
+
+  #model(body: Record<string, unknown>, context: Context): Response {
+    this.modelWishes.push(body);
+    return context.stream((out) => this.behaviour.onModel?.(out, body) ?? Promise.resolve());
   }
 
   #task(body: BodyOf<typeof queenRoutes.submitTask>, context: Context): Response {

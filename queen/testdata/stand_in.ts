@@ -15,6 +15,7 @@ import type { StreamWriter } from "../../runtime/event_stream.ts";
 import type { Log } from "../../runtime/log.ts";
 import { endpoint, serve, type Server } from "../../runtime/serve.ts";
 import { VERSION } from "../../runtime/version.ts";
+import type { StandInModels } from "./stand_in_models.ts";
 
 /** A log that nobody reads. */
 export const noLog: Log = { debug() {}, info() {}, warn() {}, error() {}, with: () => noLog };
@@ -31,6 +32,7 @@ export interface StandInOptions {
   /** Shows another home than its token's: a stranger on a port that was once our hive's. */
   readonly homeId?: string;
   readonly slots?: number;
+  readonly models?: StandInModels;
 }
 
 /** Returns the terminal event of so many tokens. */
@@ -81,7 +83,7 @@ export class StandInHive implements AsyncDisposable {
     this.server = serve({
       ...common,
       program: "rbee-hive",
-      endpoints: this.#hiveEndpoints(),
+      endpoints: [...this.#hiveEndpoints(), ...options.models?.endpoints() ?? []],
       auth: { token: this.token, openNeedsToken: true },
     });
     this.worker = serve({

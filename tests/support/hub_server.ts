@@ -73,12 +73,12 @@ export class HubServer implements Disposable {
 
   /** What `HF_ENDPOINT` is set to. */
   get url(): string {
-    return `http://127.0.0.1:${this.#hub.port}`;
+    return `http://${this.#options.hostname ?? "127.0.0.1"}:${this.#hub.port}`;
   }
 
   /** The origin that sends large files. */
   get cdnUrl(): string {
-    return `http://127.0.0.1:${this.#cdn.port}`;
+    return `http://${this.#options.hostname ?? "127.0.0.1"}:${this.#cdn.port}`;
   }
 
   /**

@@ -53,6 +53,11 @@ export class Node {
     writeConfig(this.host, { hive: keys });
   }
 
+  /** Sets tables of the configuration there. */
+  configure(tables: Record<string, Record<string, unknown>>): void {
+    writeConfig(this.host, tables);
+  }
+
   /** Starts a hive there by hand, as its operator does, and waits until it listens. */
   async startHive(): Promise<Program> {
     const exe = join(this.host.userHome, "rbee/current/rbee-hive");
@@ -280,10 +285,10 @@ function withRbee(wanted: string | NodeHost): HostOptions {
   return { ...host, home: { ...rbee, [modelsThere]: modelsFolder(), ...host.home } };
 }
 
-function writeConfig(host: ClusterHost, { hive = {} }: { hive?: Record<string, unknown> }): void {
+function writeConfig(host: ClusterHost, { hive = {}, ...more }: Record<string, Record<string, unknown>>): void {
   const path = join(host.home, ".config/rbee/config.toml");
   Deno.mkdirSync(join(path, ".."), { recursive: true });
-  Deno.writeTextFileSync(path, stringify({ ...quick, hive: { ...quick.hive, ...hive } }));
+  Deno.writeTextFileSync(path, stringify({ ...quick, ...more, hive: { ...quick.hive, ...hive } }));
 }
 
 function namesIn(folder: string): string[] {

@@ -3,11 +3,13 @@
  *
  * @module
  */
+import "./cold_starts.ts";
 import "./commands.ts";
 import "./configuration.ts";
 import "./elsewhere.ts";
 import "./errors.ts";
 import "./hives_from_afar.ts";
+import "./hub.ts";
 import "./inferences.ts";
 import "./installations.ts";
 import "./lifetimes.ts";

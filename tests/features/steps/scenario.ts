@@ -66,6 +66,7 @@ export class Scenario implements AsyncDisposable {
     if (name === "$SLOW") return `file:${await slowGguf({ folder })}`;
     if (name === "$LARGE") return `file:${await slowGguf({ folder, ...largeForm })}`;
     if (name === "$ME") return me();
+    if (name === "$MTL") return String(must(this.noted.get(name), "a hub"));
     if (name === "$BOX_SLOW") return String(must(this.noted.get(name), "a machine with rbee"));
     if (name === "$HUGE") return `file:${this.noted.get("huge")}`;
     return name;

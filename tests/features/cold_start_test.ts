@@ -1,0 +1,3 @@
+import { suite } from "./steps/mod.ts";
+
+suite.feature(new URL("./cold_start.feature", import.meta.url));
