@@ -8,7 +8,7 @@ import { RbeeError } from "../../protocol/error.ts";
 import { limits } from "../../protocol/limits.ts";
 import type { HiveStatus, WorkerGone } from "../../protocol/hive_routes.ts";
 import type { WorkerRecord } from "../../protocol/worker.ts";
-import type { Demand } from "../../queen/placement.ts";
+import type { Demand } from "../../queen/known.ts";
 import type { Effect, SchedulerEvent, StreamEnd } from "../../queen/scheduler_messages.ts";
 import type { FakeClock } from "./fake_clock.ts";
 import type { SeededRandom } from "./seeded_random.ts";
