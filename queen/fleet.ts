@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { RbeeError } from "../protocol/error.ts";
+import type { RbeeError } from "../protocol/error.ts";
 import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Narration } from "../protocol/narration.ts";
@@ -18,10 +18,11 @@ import { loadingTimeout } from "./loading_timeout.ts";
 import { ModelWork } from "./model_work.ts";
 import type { Outbox } from "./outbox.ts";
 import { Prefixes } from "./prefixes.ts";
-import { afterHiveGone, afterWorkerGone, isOfMachine, type Verdict } from "./retry.ts";
+import { afterHiveGone, afterWorkerGone, type Verdict } from "./retry.ts";
 import type { WaitsFor } from "./scheduled_task.ts";
 import type { TaskWish } from "./scheduler_messages.ts";
-import { type Spawn, Spawns } from "./spawns.ts";
+import { Spawns } from "./spawns.ts";
+import { SpawnWork } from "./spawn_work.ts";
 import { type SpawnedWorker, Workers } from "./workers.ts";
 
 /** What a fleet is made with. Times in milliseconds. */
@@ -35,11 +36,6 @@ export interface FleetOptions {
   readonly random: () => number;
 }
 
-const goneKept = 64;
-
-/** A spawn that failed so may well succeed once more: the process died, or its hive did. */
-const mayWorkAgain: ReadonlySet<string> = new Set(["CONNECTION_LOST", "WORKER_CRASHED", "WORKER_START_FAILED"]);
-
 /** Hives, workers and what is on its way, on all nodes. */
 export class Fleet {
   readonly workers: Workers = new Workers((node) => this.known.touch(node));
@@ -52,8 +48,7 @@ export class Fleet {
   readonly #out: Outbox;
   readonly #loadMs: number;
   readonly #listener: FleetListener;
-  /** Workers that went before their hive's answer to the spawn arrived. */
-  readonly #goneEarly = new Map<string, WorkerGone>();
+  readonly #spawnWork: SpawnWork;
 
   constructor({ nodes, loadMs, spawnMs, random }: FleetOptions, out: Outbox, listener: FleetListener) {
     this.#out = out;
@@ -65,7 +60,10 @@ export class Fleet {
     const { book, fetches } = this.models;
     const [hives, workers, spawns, prefixes] = [this.#hives, this.workers, this.#spawns, this.#prefixes];
     const isWanted = listener.isWanted;
-    this.known = new FleetKnown({ hives, workers, spawns, fetches, book, prefixes, out, random, isWanted });
+    const known = new FleetKnown({ hives, workers, spawns, fetches, book, prefixes, out, random, isWanted });
+    this.known = known;
+    const tell = (spawn: WaitsFor) => listener.onNarration(spawn, this.describe(spawn)!);
+    this.#spawnWork = new SpawnWork({ out, spawns, workers, hives, known, listener, tell });
   }
 
   /** Returns every node. */
@@ -103,34 +101,20 @@ export class Fleet {
     this.#hives.stop();
   }
 
-  /** Asks for a worker for this task; workers that make room for it must be gone before. Returns the spawn's id. */
+  /** Asks for a worker for this task. Returns the spawn's id. */
   startWorker(choice: SpawnChoice, wish: TaskWish, demand: Demand): string {
-    const { node, evicts } = choice;
-    const id = this.#spawns.add(choice, wish, demand);
-    for (const worker of evicts) {
-      if (this.workers.get(worker)?.leaving) continue;
-      this.workers.mark(worker, { leaving: true });
-      this.#out.emit({ type: "stopWorker", node, worker });
-      this.#out.setTimer(`leave:${worker}`, limits.evictMs);
-    }
-    if (evicts.length === 0) this.#spawns.send(id);
-    this.known.touch(node);
-    return id;
+    return this.#spawnWork.start(choice, wish, demand);
   }
 
-  /** Ends what is on its way and nobody waits for; what a hive was asked for comes all the same. */
+  /** Ends what is on its way and nobody waits for. */
   dropUnwanted(isWaitedFor: (wait: WaitsFor) => boolean): void {
     this.models.stopUnwanted(isWaitedFor);
-    for (const { id, node, sent } of this.#spawns.all()) {
-      if (sent || isWaitedFor({ kind: "spawn", id })) continue;
-      this.#spawns.remove(id);
-      this.known.touch(node);
-    }
+    this.#spawnWork.dropUnwanted(isWaitedFor);
   }
 
   /** How many workers are on their way. */
   get spawning(): number {
-    return this.#spawns.all().length;
+    return this.#spawns.count;
   }
 
   /** Returns the line that tells a person what such a wait is about. */
@@ -171,7 +155,7 @@ export class Fleet {
     const elsewhere = { node, error };
     this.#listener.onWaitOver({ kind: "hive", id: node }, verdict, elsewhere);
     this.models.dropNode(node, verdict, error);
-    for (const spawn of this.#spawns.on(node)) this.#endSpawn(spawn.id, verdict, elsewhere);
+    this.#spawnWork.dropNode(node, verdict, elsewhere);
     // Streams go past the hive, so they may well go on without it: they get as long as a worker is given to drain.
     const graceMs = how === "unreachable" ? limits.lostWorkerGraceMs : limits.drainMs;
     for (const worker of this.workers.on(node)) this.#dropWorker(worker.id, { then: "retry", error }, graceMs);
@@ -207,38 +191,19 @@ export class Fleet {
 
   /** A worker is gone, and why. */
   onWorkerGone(gone: WorkerGone): void {
-    if (this.#spawns.all().length > 0) {
-      this.#goneEarly.set(gone.worker_id, gone);
-      if (this.#goneEarly.size > goneKept) this.#goneEarly.delete(this.#goneEarly.keys().next().value!);
-    }
+    this.#spawnWork.noteGone(gone);
     this.#dropWorker(gone.worker_id, afterWorkerGone(gone), limits.lostWorkerGraceMs);
   }
 
   /** A hive answered a spawn: the worker listens and loads. */
   onSpawnAnswered(id: string, spawned: SpawnedWorker): void {
-    const spawn = this.#spawns.remove(id);
-    if (!spawn) return; // given up meanwhile: its hive's picture shows the worker, which serves whoever comes next
-    const gone = this.#goneEarly.get(spawned.worker_id);
-    if (this.#spawns.all().length === 0) this.#goneEarly.clear();
-    if (gone) return this.#listener.onWaitOver({ kind: "spawn", id }, afterWorkerGone(gone));
-    const isNew = this.workers.addSpawned(spawn.node, spawned, spawn, this.#out.now);
-    if (isNew) this.#out.setTimer(`load:${spawned.worker_id}`, this.#loadMs);
+    const worker = this.#spawnWork.onAnswered(id, spawned);
+    if (worker !== undefined) this.#out.setTimer(`load:${worker}`, this.#loadMs);
   }
 
-  /** A hive refused a spawn, or could not be asked. Its own error tells why, and would be the same a second time. */
+  /** A hive refused a spawn, or could not be asked. */
   onSpawnFailed(id: string, error: RbeeError): void {
-    const node = this.#spawns.get(id)?.node;
-    if (mayWorkAgain.has(error.code)) return this.#endSpawn(id, { then: "retry", error });
-    const elsewhere = node !== undefined && isOfMachine(error) ? { node, error } : undefined;
-    this.#endSpawn(id, { then: "fail", error, suspect: false }, elsewhere);
-  }
-
-  #endSpawn(id: string, verdict: Verdict, elsewhere?: { node: string; error: RbeeError }): void {
-    const spawn = this.#spawns.remove(id);
-    if (!spawn) return;
-    this.known.touch(spawn.node);
-    if (this.#spawns.all().length === 0) this.#goneEarly.clear();
-    this.#listener.onWaitOver({ kind: "spawn", id }, verdict, elsewhere);
+    this.#spawnWork.onFailed(id, error);
   }
 
   #dropWorker(id: string, verdict: Verdict, graceMs: number): void {
@@ -248,30 +213,7 @@ export class Fleet {
     for (const kind of ["load", "gone", "suspect", "refusal", "leave"]) this.#out.clearTimer(`${kind}:${id}`);
     this.#listener.onWaitOver({ kind: "worker", id }, verdict);
     this.#listener.onWorkerLost(id, { graceMs, error: verdict.then === "wait" ? undefined : verdict.error });
-    if (node !== undefined) { for (const spawn of this.#spawns.on(node)) this.#madeRoom(spawn, id); }
-  }
-
-  /** One of the workers that made room is gone; when all are, the hive is asked. */
-  #madeRoom(spawn: Spawn, worker: string): void {
-    if (!spawn.evicts.delete(worker) || spawn.evicts.size > 0 || !this.#hives.isUp(spawn.node)) return;
-    if (!this.#spawns.send(spawn.id)) return;
-    const waitsFor: WaitsFor = { kind: "spawn", id: spawn.id };
-    this.#listener.onNarration(waitsFor, this.describe(waitsFor)!);
-  }
-
-  /** A worker that was to make room does not end. */
-  #onNotLeft(id: string): void {
-    const worker = this.workers.get(id);
-    if (!worker) return;
-    this.workers.mark(id, { leaving: false });
-    const error = new RbeeError("INSUFFICIENT_RESOURCES", {
-      message: `Cannot start the worker: ${id} on ${worker.node} does not make room`,
-      details: { worker_id: id, node: worker.node, timeout_ms: limits.evictMs },
-    });
-    for (const spawn of this.#spawns.on(worker.node)) {
-      const elsewhere = { node: worker.node, error };
-      if (spawn.evicts.has(id)) this.#endSpawn(spawn.id, { then: "fail", error, suspect: false }, elsewhere);
-    }
+    if (node !== undefined) this.#spawnWork.madeRoom(node, id);
   }
 
   /** The worker has no room: asked again when it says so, a task of ours ends there, or a second has passed. */
@@ -293,14 +235,12 @@ export class Fleet {
     if (kind === "hive") {
       const error = this.#hives.timerFired(id);
       if (error) this.onHiveGone(id, error, "failed");
-    } else if (kind === "spawn") {
-      const node = this.#spawns.get(id)?.node ?? "";
-      this.#endSpawn(id, { then: "fail", error: this.#spawns.unanswered(node), suspect: false });
-    } else if (kind === "refusal") this.workers.mark(id, { refuses: false });
+    } else if (kind === "spawn") this.#spawnWork.onUnanswered(id);
+    else if (kind === "refusal") this.workers.mark(id, { refuses: false });
     else if (kind === "suspect") this.workers.mark(id, { suspect: false });
     else if (kind === "gone") this.onWorkerGone({ worker_id: id, reason: "gone" });
     else if (kind === "load") this.#onLoadTimeout(id);
-    else if (kind === "leave") this.#onNotLeft(id);
+    else if (kind === "leave") this.#spawnWork.onNotLeft(id);
     else if (kind === "lookup") this.models.onLookUpTimeout(id);
     else return false;
     return true;

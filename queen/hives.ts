@@ -113,6 +113,18 @@ export class Hives {
     return isFresh;
   }
 
+  /** Takes what a hive said of its free memory when it refused a worker: newer than its figures. In MB. */
+  correctMemory(node: string, { available, backend, device }: Readonly<Record<string, unknown>>): void {
+    const hive = this.#hives.get(node);
+    if (!hive?.machine || typeof available !== "number") return;
+    const bytes = available * 1024 * 1024;
+    const isThis = (gpu: Machine["gpus"][number]) => gpu.backend === backend && gpu.index === device;
+    hive.machine = backend === "cpu" ? { ...hive.machine, memory_available_bytes: bytes } : {
+      ...hive.machine,
+      gpus: hive.machine.gpus.map((gpu) => isThis(gpu) ? { ...gpu, memory_free_bytes: bytes } : gpu),
+    };
+  }
+
   /** Notes which models are on a machine's disk. */
   setModels(node: string, models: ReadonlySet<string>): void {
     const hive = this.#hives.get(node);

@@ -8,7 +8,7 @@ import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import type { ModelFacts } from "../protocol/model.ts";
 import { Fetches, type FetchWish } from "./fetches.ts";
-import type { FleetListener } from "./fleet_listener.ts";
+import type { Elsewhere, FleetListener } from "./fleet_listener.ts";
 import { ModelBook } from "./model_facts.ts";
 import type { ModelEvent } from "./model_messages.ts";
 import type { Outbox } from "./outbox.ts";
@@ -51,7 +51,7 @@ export class ModelWork {
   }
 
   /** Starts a fetch or joins the one under way. Returns its id. */
-  fetch(wish: FetchWish): string {
+  bring(wish: FetchWish): string {
     const id = this.fetches.start(wish);
     this.#onFetch(wish.node);
     return id;
@@ -87,10 +87,10 @@ export class ModelWork {
     const fail: Verdict = { then: "fail", error, suspect: false };
     // A hive that is gone says nothing about the model.
     const isGone = error.code === "CONNECTION_LOST" || error.code === "SHUTTING_DOWN";
-    this.#endLookUp(model, isGone ? { then: "retry", error } : fail, { node, error });
+    this.#endLookUp(model, isGone ? { then: "retry", error } : fail, { node, error, avoid: true });
   }
 
-  #endLookUp(model: string, verdict: Verdict, elsewhere?: { node: string; error: RbeeError }): void {
+  #endLookUp(model: string, verdict: Verdict, elsewhere?: Elsewhere): void {
     if (!this.#lookUps.delete(model)) return;
     this.#out.clearTimer(`lookup:${model}`);
     const isAwayThere = verdict.then === "retry" ? elsewhere : undefined;

@@ -9,7 +9,7 @@ import { limits } from "../protocol/limits.ts";
 import type { ModelFacts } from "../protocol/model.ts";
 import { type Backend, backendsOf, type Gpu, type Machine } from "../protocol/node.ts";
 import type { Demand, Job, Known, NodeView, Room, Rooms, Takes } from "./known.ts";
-import { deviceName, evictionsFor, fitsInto, type Load, type Need, partNeed, wholeNeed } from "./placement_memory.ts";
+import { deviceName, evictionsFor, fitsInto, type Load, type Need, partNeed, wholeNeeds } from "./placement_memory.ts";
 import { mbDown, mbUp } from "./placement_text.ts";
 
 /** Why a machine does not come into question. */
@@ -49,7 +49,7 @@ export class Question {
   /** Its file must be there before a worker can be started: it lies at a hub. */
   readonly isFetched: boolean;
   readonly load?: Load;
-  readonly #needs = new Map<Backend, Need>();
+  readonly #needs = new Map<Backend, readonly Need[]>();
 
   constructor(readonly demand: Demand, readonly job: Job, readonly known: Known) {
     this.isFetched = isFromHub(demand.model);
@@ -57,14 +57,14 @@ export class Question {
     this.load = this.facts && { facts: this.facts, ctx: demand.ctx, slots: job.slots };
   }
 
-  /** Returns what the model takes on such a device; undefined when nothing is known of it. */
-  need(backend: Backend): Need | undefined {
+  /** Returns what the model takes on such a device, for each context that would do; undefined: nobody knows. */
+  needs(backend: Backend): readonly Need[] | undefined {
     if (!this.load) return undefined;
     const known = this.#needs.get(backend);
     if (known) return known;
-    const need = wholeNeed(this.load, backend);
-    this.#needs.set(backend, need);
-    return need;
+    const needs = wholeNeeds(this.load, backend);
+    this.#needs.set(backend, needs);
+    return needs;
   }
 }
 
@@ -85,7 +85,9 @@ export function fitOn(node: NodeView, question: Question): Fit | Refusal {
   const noDisk = machine && diskShort(node.name, machine, downloadBytes);
   if (noDisk) return noDisk;
   const rooms = question.load && question.known.rooms(node.name);
-  if (!rooms) return { node, ...where[0], evicts: [], onDisk, downloadBytes, need: question.need(where[0].backend) };
+  if (!rooms) {
+    return { node, ...where[0], evicts: [], onDisk, downloadBytes, need: question.needs(where[0].backend)?.[0] };
+  }
   return memoryOn({ node, onDisk, downloadBytes }, where, { question, rooms });
 }
 
@@ -141,7 +143,7 @@ function memoryOn(
 ): Fit | Refusal {
   const tries = devices.map((one) => tryDevice(one, question, rooms));
   for (const { where, room, need } of tries) {
-    if (!fitsInto(need, rooms, room, ["free"])) continue;
+    if (!fitsInto(need, rooms, room, asItIs)) continue;
     return {
       ...fit,
       ...where,
@@ -152,7 +154,7 @@ function memoryOn(
     };
   }
   for (const { where, room, need } of tries) {
-    if (!fitsInto(need, rooms, room, ["free", "leaving", "idle"])) continue;
+    if (!fitsInto(need, rooms, room, withIdle)) continue;
     const takes = takesOf(where, need);
     const evicts = evictionsFor(takes, fit.node.name, question.known);
     if (evicts) return { ...fit, ...where, need, takes, availableBytes: availableOf(where, rooms, room), evicts };
@@ -166,15 +168,19 @@ interface Try {
   readonly need: Need;
 }
 
+/** The largest context that fits as it is, else the smallest: for its sake as few workers end as possible. */
 function tryDevice(where: Device, question: Question, rooms: Rooms): Try {
-  const whole = question.need(where.backend)!;
-  if (where.backend === "cpu") return { where, need: whole };
-  const room = rooms.devices.get(deviceName(where.backend, where.device));
-  if (fitsInto(whole, rooms, room, ["free", "leaving", "idle"])) return { where, room, need: whole };
+  const needs = question.needs(where.backend)!;
+  const room = where.backend === "cpu" ? undefined : rooms.devices.get(deviceName(where.backend, where.device));
+  const whole = needs.find((need) => fitsInto(need, rooms, room, asItIs)) ?? needs.at(-1)!;
+  if (where.backend === "cpu" || fitsInto(whole, rooms, room, withIdle)) return { where, room, need: whole };
   // Too small for all of it: as many layers as fit.
   const part = partNeed(question.load!, where.backend, room?.free ?? 0);
   return { where, room, need: part ?? whole };
 }
+
+const asItIs = ["free"] as const;
+const withIdle = ["free", "leaving", "idle"] as const;
 
 const takesOf = ({ backend, device }: Device, need: Need): Takes => ({
   backend,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { layersThatFit, memoryNeed } from "../protocol/memory_need.ts";
+import { contextChoices, memoryNeed } from "../protocol/memory_need.ts";
 import type { ModelFacts } from "../protocol/model.ts";
 import type { Backend, Machine } from "../protocol/node.ts";
 import type { Bytes, FetchView, Known, Room, Rooms, SpawnView, Takes, WorkerView } from "./known.ts";
@@ -84,20 +84,32 @@ export interface Load {
   readonly slots?: number;
 }
 
-/** Returns what a model takes with all its layers on that backend's device. */
-export function wholeNeed({ facts, ctx, slots }: Load, backend: Backend): Need {
-  const input = { sizeBytes: facts.size_bytes, shape: facts.shape, ctx, slots: slots ?? 1, backend };
-  const { hostBytes, deviceBytes } = memoryNeed(input);
-  return { host: hostBytes, device: deviceBytes, gpuLayers: backend === "cpu" ? null : facts.shape?.layers ?? null };
+/**
+ * Returns what a model takes with all its layers on that backend's device: for each context that would do, the largest
+ * first.
+ */
+export function wholeNeeds({ facts, ctx, slots = 1 }: Load, backend: Backend): Need[] {
+  const gpuLayers = backend === "cpu" ? null : facts.shape?.layers ?? null;
+  return contextChoices(facts.shape, ctx).map((choice) => {
+    const { hostBytes, deviceBytes } = memoryNeed(facts, { backend, slots, ctx: choice });
+    return { host: hostBytes, device: deviceBytes, gpuLayers };
+  });
 }
 
 /** Returns what it takes with only as many layers on the GPU as fit there; undefined when none do. */
-export function partNeed({ facts, ctx, slots }: Load, backend: Backend, freeBytes: number): Need | undefined {
-  const input = { sizeBytes: facts.size_bytes, shape: facts.shape, ctx, slots: slots ?? 1, backend };
-  const gpuLayers = facts.shape ? layersThatFit(input, freeBytes) : 0;
-  if (gpuLayers === 0) return undefined;
-  const { hostBytes, deviceBytes } = memoryNeed({ ...input, gpuLayers });
-  return { host: hostBytes, device: deviceBytes, gpuLayers };
+export function partNeed({ facts, ctx, slots = 1 }: Load, backend: Backend, freeBytes: number): Need | undefined {
+  const layers = facts.shape?.layers ?? 0;
+  const choice = contextChoices(facts.shape, ctx).at(-1);
+  const need = (gpuLayers: number) => memoryNeed(facts, { backend, slots, ctx: choice, gpuLayers });
+  let [least, most] = [0, layers];
+  while (least < most) {
+    const middle = Math.ceil((least + most) / 2);
+    if (need(middle).deviceBytes <= freeBytes) least = middle;
+    else most = middle - 1;
+  }
+  if (least === 0) return undefined;
+  const { hostBytes, deviceBytes } = need(least);
+  return { host: hostBytes, device: deviceBytes, gpuLayers: least };
 }
 
 /** Whether both kinds of memory are there; `kinds` says what may count as free. */

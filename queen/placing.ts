@@ -114,7 +114,7 @@ export class Placing {
     }
     if (placement.kind === "fetch") {
       const { from, takes, bytes } = placement;
-      const id = this.#fleet.models.fetch({ node, from, takes, bytes, model: task.model, correlationId });
+      const id = this.#fleet.models.bring({ node, from, takes, bytes, model: task.model, correlationId });
       return this.#await(task, { kind: "fetch", id });
     }
     if (task.spawned++ >= spawnsPerTaskMax) {

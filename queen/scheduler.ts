@@ -9,7 +9,7 @@
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import { Fleet, type FleetOptions } from "./fleet.ts";
-import type { FleetListener } from "./fleet_listener.ts";
+import type { Elsewhere, FleetListener } from "./fleet_listener.ts";
 import type { NodeView } from "./known.ts";
 import { Outbox } from "./outbox.ts";
 import { whyNot } from "./placement_workers.ts";
@@ -225,8 +225,8 @@ export class Scheduler {
   }
 
   /** What a task waited for will not come from that machine; another one may do. */
-  #moveOn(task: Task, verdict: Verdict, { node, error }: { node: string; error: RbeeError }): void {
-    if (verdict.then === "fail") task.avoidNode(node, error);
+  #moveOn(task: Task, verdict: Verdict, { node, error, avoid }: Elsewhere): void {
+    if (avoid || verdict.then === "fail") task.avoidNode(node, error);
     if (lostPart(error) !== "worker") return this.#judge(task, { then: "retry", error });
     if (task.avoid.size > machinesPerTaskMax) return this.#judge(task, verdict);
     this.#judge(task, { then: "wait" });

@@ -16,6 +16,7 @@ export interface Spawn extends SpawnView {
   sent: boolean;
   /** These. */
   readonly evicts: Set<string>;
+  readonly evictsAtFirst: number;
 }
 
 /** All of them, on every node. */
@@ -33,6 +34,11 @@ export class Spawns {
   /** Returns all of them, oldest first. */
   all(): Spawn[] {
     return [...this.#spawns.values()];
+  }
+
+  /** How many there are. */
+  get count(): number {
+    return this.#spawns.size;
   }
 
   /** Returns those on a node, oldest first. */
@@ -58,6 +64,7 @@ export class Spawns {
       correlationId,
       takes,
       evicts: new Set(evicts),
+      evictsAtFirst: evicts.length,
       sent: false,
     });
     return id;
