@@ -9,6 +9,7 @@ import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Narration } from "../protocol/narration.ts";
 import { localNodeName } from "../protocol/node.ts";
+import type { Plan } from "../protocol/plan.ts";
 import { FleetKnown } from "./fleet_known.ts";
 import type { FleetListener } from "./fleet_listener.ts";
 import { describeWait } from "./fleet_text.ts";
@@ -17,6 +18,8 @@ import type { Demand, NodeView, SpawnChoice } from "./known.ts";
 import { loadingTimeout } from "./loading_timeout.ts";
 import { ModelWork } from "./model_work.ts";
 import type { Outbox } from "./outbox.ts";
+import { usualJob } from "./placement_score.ts";
+import { planFor } from "./plan.ts";
 import { Prefixes } from "./prefixes.ts";
 import { afterHiveGone, afterWorkerGone, type Verdict } from "./retry.ts";
 import type { WaitsFor } from "./scheduled_task.ts";
@@ -82,6 +85,18 @@ export class Fleet {
     const up = this.#hives.views().filter((n) => n.hive === "up" && (node === undefined || n.name === node));
     const asked = up.find((n) => n.name === localNodeName) ?? up[0];
     if (asked) this.models.lookUp(asked.name, model);
+  }
+
+  /** Returns what would become of a task, without doing it. Throws when there is no such machine, or none at all. */
+  plan(demand: Demand, slots?: number): Plan {
+    const model = this.models.book.canonical(demand.model, this.#out.now);
+    const failure = this.models.book.failure(demand.model);
+    const job = { ...usualJob, slots };
+    const { rows, chosen, error } = planFor({ ...demand, model }, this.known, { job, modelError: failure });
+    if (rows.length === 0) throw error;
+    const facts = this.known.facts(model) ?? null;
+    const told = facts || !failure ? null : { code: failure.code, message: failure.message, hint: failure.hint };
+    return { model: facts, model_error: told, chosen, rows };
   }
 
   /** A machine was registered. */

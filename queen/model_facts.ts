@@ -33,6 +33,11 @@ export class ModelBook {
     keep(this.#failed, model, { error, at: now });
   }
 
+  /** Notes that a model is asked for anew. */
+  ask(model: string): void {
+    this.#failed.delete(model);
+  }
+
   /** Returns why nobody could tell lately what a reference means. */
   failure(model: string): RbeeError | undefined {
     return this.#failed.get(model)?.error;

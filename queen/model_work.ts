@@ -40,6 +40,7 @@ export class ModelWork {
   lookUp(node: string, model: string): void {
     if (this.#lookUps.has(model)) return;
     this.#lookUps.set(model, node);
+    this.book.ask(model);
     this.#out.emit({ type: "lookUpModel", node, model });
     // The hive's own word on it comes earlier.
     this.#out.setTimer(`lookup:${model}`, limits.modelLookUpMs + limits.connectTimeoutMs);

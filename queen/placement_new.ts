@@ -56,8 +56,11 @@ export function elsewhereOrQueue(
   return { ...start, reasons: [...reasons, why, ...start.reasons] };
 }
 
-/** Until one of these workers has a free slot, and how long a task then takes there; in milliseconds. */
-function expectedWait({ job, known }: Question, workers: readonly WorkerView[]): { ms: number; restMs: number } {
+/** Returns the time until one of these workers has a free slot, and how long a task then takes there; in milliseconds. */
+export function expectedWait(
+  { job, known }: Pick<Question, "job" | "known">,
+  workers: readonly WorkerView[],
+): { ms: number; restMs: number } {
   let best = { ms: Infinity, restMs: 0 };
   for (const worker of workers) {
     const restMs = 1_000 * expectedOf(worker, job, known).answer;

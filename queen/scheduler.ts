@@ -8,12 +8,14 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
+import type { Plan } from "../protocol/plan.ts";
 import { Fleet, type FleetOptions } from "./fleet.ts";
 import type { Elsewhere, FleetListener } from "./fleet_listener.ts";
-import type { NodeView } from "./known.ts";
+import type { Demand, NodeView } from "./known.ts";
 import { Outbox } from "./outbox.ts";
 import { whyNot } from "./placement_workers.ts";
 import { Placing } from "./placing.ts";
+import { queueFull } from "./queue_bound.ts";
 import { afterFailedAttempt, afterLastRetry, lostPart, retriesMax, type Verdict } from "./retry.ts";
 import { sameWait, Task, type WaitsFor } from "./scheduled_task.ts";
 import type { Effect, SchedulerEvent, StreamEnd, TaskWish } from "./scheduler_messages.ts";
@@ -74,6 +76,16 @@ export class Scheduler {
   /** Returns every node. For lists, never to act on. */
   nodes(): NodeView[] {
     return this.#fleet.nodes();
+  }
+
+  /** Returns what would become of a task, without doing it. Throws when there is no such machine, or none at all. */
+  plan(demand: Demand, slots?: number): Plan {
+    return this.#fleet.plan(demand, slots);
+  }
+
+  /** Whether somebody is being asked what a model is. */
+  isLookedUp(model: string): boolean {
+    return this.#fleet.models.isLookedUp(model);
   }
 
   #take(event: SchedulerEvent): void {
@@ -267,17 +279,6 @@ export class Scheduler {
 
 /** How many machines may fail a task in ways of their own until it fails. */
 const machinesPerTaskMax = 4;
-
-function queueFull(waiting: readonly Task[], model: string): RbeeError | undefined {
-  const all = waiting.length;
-  if (all >= limits.queueTasksMax) {
-    return new RbeeError("QUEUE_FULL", { details: { waiting: all, queue_max: limits.queueTasksMax } });
-  }
-  const ofModel = all < limits.queueTasksPerModelMax ? 0 : waiting.filter((task) => task.model === model).length;
-  if (ofModel < limits.queueTasksPerModelMax) return undefined;
-  const details = { waiting: ofModel, queue_max: limits.queueTasksPerModelMax, model };
-  return new RbeeError("QUEUE_FULL", { message: "Cannot queue more tasks for this model: its queue is full", details });
-}
 
 const canceled = () => new RbeeError("REQUEST_CANCELED");
 

@@ -60,7 +60,7 @@ export class Tasks {
         wish: {
           id,
           kind: "infer",
-          demand: this.#demand(body),
+          demand: this.demandOf(body),
           slots: body.slots,
           waitMs: body.wait_s === undefined ? this.#defaults.waitMs : body.wait_s * 1_000,
           timeoutMs: body.timeout_s === undefined ? limits.taskTimeoutMs : body.timeout_s * 1_000,
@@ -84,7 +84,7 @@ export class Tasks {
     const wish: TaskWish = {
       id,
       kind: "load",
-      demand: { ...this.#demand(body), keepS: body.keep_s },
+      demand: { ...this.demandOf(body), keepS: body.keep_s },
       slots: body.slots,
       waitMs: this.#defaults.waitMs,
       timeoutMs: limits.taskTimeoutMs,
@@ -94,7 +94,8 @@ export class Tasks {
     return this.#keep(new LiveTask({ wish, delivery: "stream", correlationId, onClientGone }));
   }
 
-  #demand(body: Pick<SubmitTask, "model" | "node" | "backend" | "device" | "ctx">): TaskWish["demand"] {
+  /** Returns what a body asks for, with what it leaves out filled in. Throws `INVALID_MODEL_REF`. */
+  demandOf(body: Pick<SubmitTask, "model" | "node" | "backend" | "device" | "ctx">): TaskWish["demand"] {
     const { node, backend, device, ctx } = body;
     const model = printModelRef(parseModelRef(body.model ?? this.#defaults.model, this.#defaults.aliases));
     return { model, node, backend, device, ctx };
