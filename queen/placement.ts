@@ -16,18 +16,25 @@ export { whyNot } from "./placement_workers.ts";
 
 /** Returns where a task with this demand goes now. Pure; never throws. */
 export function place(demand: Demand, known: Known, job: Job = usualJob): Placement {
-  const nodes = nodesFor(demand, known);
-  if (nodes.length === 0) return refuseWithoutNode(demand, known);
+  return placeOnWorkers(demand, known, job) ?? placeOnNodes(demand, known, job);
+}
+
+/** Returns the worker for a task that has one, or that is about to have one; quick. Undefined when there is none. */
+export function placeOnWorkers(demand: Demand, known: Known, job: Job): Placement | undefined {
   const matching = matchingWorkers(demand, known);
   const free = matching.filter(hasFreeSlot);
-  if (free.length > 0) {
-    const worker = bestOf(free, (w) => expectedOf(w, job, known).score, known.tie)!;
-    return { kind: "reuse", worker: worker.id, reasons: [reuseReason(worker, free.length, { job, known })] };
-  }
-  const onItsWay = loadingOrSpawned(demand, matching, known);
-  if (onItsWay) return onItsWay;
+  if (free.length === 0) return loadingOrSpawned(demand, matching, known);
+  const worker = free.length === 1 ? free[0] : bestOf(free, (w) => expectedOf(w, job, known).score, known.tie)!;
+  return { kind: "reuse", worker: worker.id, reasons: [reuseReason(worker, free.length, { job, known })] };
+}
+
+/** Returns where a task goes that no worker is free for: looks at every machine. */
+export function placeOnNodes(demand: Demand, known: Known, job: Job): Placement {
+  const nodes = nodesFor(demand, known);
+  if (nodes.length === 0) return refuseWithoutNode(demand, known);
   const question = new Question(demand, job, known);
-  // Without a free slot: a new worker where none serves the demand, else the queue (S11: never a second one there).
+  const matching = matchingWorkers(demand, known);
+  // A new worker where none serves the demand, else the queue (S11: never a second one there).
   return matching.length > 0 ? elsewhereOrQueue(question, nodes, matching) : placeNew(question, nodes);
 }
 
@@ -40,7 +47,8 @@ export function nodesFor(demand: Demand, known: Known): readonly NodeView[] {
 
 /** Returns the workers that serve the demand, busy or not. */
 export function matchingWorkers(demand: Demand, known: Known): WorkerView[] {
-  return known.workersOf(demand.model).filter((w) => whyNot(demand, w) === undefined && known.node(w.node));
+  const near = demand.node === undefined ? known.workersOf(demand.model) : known.workersOn(demand.node);
+  return near.filter((w) => whyNot(demand, w) === undefined && known.node(w.node) !== undefined);
 }
 
 function reuseReason(worker: WorkerView, count: number, { job, known }: { job: Job; known: Known }): string {

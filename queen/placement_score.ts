@@ -5,7 +5,7 @@
  * @module
  */
 import { localNodeName } from "../protocol/node.ts";
-import type { Job, Known, WorkerView } from "./known.ts";
+import type { Job, Known, NodeView, WorkerView } from "./known.ts";
 import type { Fit } from "./placement_filters.ts";
 import { tokensPerBlock } from "./prefixes.ts";
 import { type Speed, speedOf } from "./speeds.ts";
@@ -48,9 +48,7 @@ export const usualJob: Job = Object.freeze({ promptTokens: 64, answerTokens: 256
 
 /** Returns what is expected of a worker that waits or has a free slot; `waitMs` until it has one. */
 export function expectedOf(worker: WorkerView, job: Job, known: Known, waitMs = 0): Expected {
-  const node = known.node(worker.node);
-  const where = { backend: worker.backend ?? "cpu" as const, device: worker.device ?? 0 };
-  const speed = speedOf(node?.speeds, where, known.facts(worker.model)?.size_bytes);
+  const speed = speedOfWorker(worker, known.node(worker.node)?.speeds, known.facts(worker.model)?.size_bytes);
   const cached = job.blocks && job.blocks.length > 0
     ? Math.min(job.promptTokens, known.cachedBlocks(worker.id, job.blocks) * tokensPerBlock)
     : 0;
@@ -60,6 +58,17 @@ export function expectedOf(worker: WorkerView, job: Job, known: Known, waitMs = 
   const answer = firstToken + job.answerTokens / speed.decode * (others + 1);
   const extra = others * weights.heldSlot - (weights.prefix - 1) * cached / speed.prefill;
   return { firstToken, answer, score: -(answer + extra), speed };
+}
+
+/** Speeds by worker, as long as what they were taken from is the same. */
+const lastSpeeds = new WeakMap<WorkerView, { from: NodeView["speeds"]; size?: number; speed: Speed }>();
+
+function speedOfWorker(worker: WorkerView, from: NodeView["speeds"], size: number | undefined): Speed {
+  const last = lastSpeeds.get(worker);
+  if (last && last.from === from && last.size === size) return last.speed;
+  const speed = speedOf(from, { backend: worker.backend ?? "cpu", device: worker.device ?? 0 }, size);
+  lastSpeeds.set(worker, { from, size, speed });
+  return speed;
 }
 
 /** Returns what is expected of a new worker. */

@@ -5,11 +5,12 @@
  * @module
  */
 import { RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
 import { Fairness } from "./fairness.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Placement } from "./known.ts";
 import type { Outbox } from "./outbox.ts";
-import { place } from "./placement.ts";
+import { placeOnNodes, placeOnWorkers } from "./placement.ts";
 import { expectedOf } from "./placement_score.ts";
 import { sameWait, type Task, type WaitsFor } from "./scheduled_task.ts";
 import type { KnownWorker } from "./workers.ts";
@@ -30,6 +31,8 @@ export class Placing {
   readonly #fleet: Fleet;
   readonly #out: Outbox;
   readonly #host: PlacingHost;
+  /** What was found for a demand lately, when all machines were looked at. */
+  readonly #found = new Map<string, { readonly placement: Placement; readonly at: number }>();
 
   constructor(fleet: Fleet, out: Outbox, host: PlacingHost) {
     this.#fleet = fleet;
@@ -41,6 +44,7 @@ export class Placing {
   placeWaiting(): void {
     const waiting = this.#host.waiting();
     if (waiting.length > 0) this.#placeAll(waiting);
+    else this.#found.clear();
     this.#fleet.dropUnwanted((wait) =>
       waiting.some((task) => task.phase === "waiting" && sameWait(task.waitsFor, wait))
     );
@@ -67,9 +71,36 @@ export class Placing {
   #placement(task: Task, seen: Map<string, Placement>, ahead: number): Placement {
     const before = seen.get(task.demandKey);
     if (before && !isBetterCold(before, ahead)) return before;
-    const placement = place(task.demand, this.#fleet.known, task.job(ahead));
+    const { known } = this.#fleet;
+    const job = task.job(ahead);
+    const placement = placeOnWorkers(task.demand, known, job) ?? this.#remembered(task, ahead) ??
+      this.#remember(task, placeOnNodes(task.demand, known, job));
     if (isSame(placement)) seen.set(task.demandKey, placement);
     return placement;
+  }
+
+  /** To look at a thousand machines for each waiting task at each event would take all the time. */
+  #remembered(task: Task, ahead: number): Placement | undefined {
+    const one = this.#found.get(task.demandKey);
+    if (!one || this.#fleet.known.nodes.length < manyNodes || isBetterCold(one.placement, ahead)) return undefined;
+    if (this.#out.now - one.at >= limits.placeAgainMs) return undefined;
+    const isPending = one.placement.kind === "await-slot" ||
+      one.placement.kind === "start-hive" && this.#fleet.known.node(one.placement.node)?.hive === "starting";
+    if (!isPending) return undefined;
+    if (!this.#out.isArmed("place:again")) this.#out.setTimer("place:again", limits.placeAgainMs);
+    return one.placement;
+  }
+
+  #remember(task: Task, placement: Placement): Placement {
+    if (this.#fleet.known.nodes.length < manyNodes) return placement;
+    if (this.#found.size >= foundMax) this.#found.clear();
+    this.#found.set(task.demandKey, { placement, at: this.#out.now });
+    return placement;
+  }
+
+  /** What was found out about tasks like this one does not hold any more. */
+  forget(task: Task): void {
+    this.#found.delete(task.demandKey);
   }
 
   #carryOut(task: Task, placement: Placement, queue: { position: number; of: number }): void {
@@ -142,9 +173,8 @@ export class Placing {
 
   /** Tells the reasons of a decision, when it is another one than before. */
   #explain(task: Task, placement: Placement): void {
-    const what = placement.kind === "refuse"
-      ? "refuse"
-      : JSON.stringify({ ...placement, reasons: undefined, expectedMs: 0 });
+    const { node, worker, spawn, fetch } = { node: "", worker: "", spawn: "", fetch: "", ...placement };
+    const what = [placement.kind, node, worker, spawn, fetch].join(" ");
     if (task.explained === what) return;
     task.explained = what;
     for (const reason of [headline(placement), ...placement.reasons.map((one) => `  ${one}`)]) {
@@ -153,6 +183,11 @@ export class Placing {
     }
   }
 }
+
+const foundMax = 1_000;
+
+/** From so many machines on, they are not all looked at for each event. */
+const manyNodes = 50;
 
 /** A task whose workers all turn out not to serve it must not start workers for ever. */
 const spawnsPerTaskMax = 3;

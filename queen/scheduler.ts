@@ -202,6 +202,7 @@ export class Scheduler {
         return this.#end(task, "failed", { error: afterLastRetry(verdict.error) });
       }
     }
+    this.#placing.forget(task);
     task.phase = "waiting";
     task.worker = undefined;
     task.waitsFor = undefined;
