@@ -10,7 +10,6 @@ import {
   type ModelFacts,
   type ModelName,
   type ModelRecord,
-  modelRecord,
   type ModelRef,
   parseModelRef,
   printModelRef,
@@ -24,7 +23,7 @@ import { ModelHolds } from "./model_holds.ts";
 import { hubRow, importedRow } from "./model_match.ts";
 import { pathOfWebPlace } from "./model_names.ts";
 import { refreshRow } from "./model_refresh.ts";
-import { damaged, factsOfRow, keyOf, type LocalModel, localModel, notHere } from "./model_row.ts";
+import { damaged, factsOfRow, keyOf, type LocalModel, localModel, notHere, recordOf } from "./model_row.ts";
 import { writeSidecar } from "./sidecar.ts";
 import { Turns } from "./turns.ts";
 
@@ -89,14 +88,11 @@ export class Models {
     return localModel(ref, await this.#whole(ref));
   }
 
-  /**
-   * Returns the row of a model that is here and can be used; undefined when it is not here, or damaged and to be fetched
-   * again. Throws as `find` does, but not for these.
-   */
-  async here(ref: ModelRef): Promise<CatalogRow | undefined> {
+  /** Returns what is here of a model that can be used; undefined when nothing is. Throws as `find` does, but not for these. */
+  async here(ref: ModelRef): Promise<{ path: string; facts: ModelFacts } | undefined> {
     try {
       const row = await this.row(ref);
-      return row.damaged ? undefined : row;
+      return row.damaged ? undefined : { path: row.local_path, facts: factsOfRow(row) };
     } catch (error) {
       if (error instanceof RbeeError && error.code === "MODEL_NOT_FOUND") return undefined;
       throw error;
@@ -162,7 +158,7 @@ export class Models {
   async list(): Promise<ModelRecord[]> {
     await this.#scanned;
     await this.look();
-    return this.catalog.list().map((row) => modelRecord.parse(row));
+    return this.catalog.list().map(recordOf);
   }
 
   /** Compares all rows with the disk. */
@@ -187,7 +183,7 @@ export class Models {
     return await this.turns.run(keyOf(entry), async () => {
       const row = await this.enter(entry, place);
       await writeSidecar(row);
-      return modelRecord.parse(row);
+      return recordOf(row);
     });
   }
 

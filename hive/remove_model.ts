@@ -20,8 +20,6 @@ import { sidecarOf } from "./sidecar.ts";
 export interface ModelUse {
   /** References of the workers that are there. */
   readonly workers: () => readonly string[];
-  /** Whether a download of that reference is under way. */
-  readonly isDownloading?: (ref: string) => boolean;
 }
 
 type Removed = AnswerOf<typeof hiveRoutes.removeModel>;
@@ -33,9 +31,6 @@ type Removed = AnswerOf<typeof hiveRoutes.removeModel>;
 export async function removeModel(models: Models, text: string, use: ModelUse): Promise<Removed> {
   const { ref, row } = await models.named(text);
   const model_ref = row ? refOfRecord(row) : printModelRef(ref!);
-  if (use.isDownloading?.(model_ref) || ref && use.isDownloading?.(printModelRef(ref))) {
-    throw inUse(model_ref, "it is being downloaded", "Cancel the download first, or wait for its end");
-  }
   return await models.turns.run(row ? keyOf(row) : model_ref, async () => {
     const now = row && models.catalog.byId(row.id);
     const removed: Removed = { model_ref, removed_bytes: 0, kept: [] };
@@ -44,7 +39,7 @@ export async function removeModel(models: Models, text: string, use: ModelUse): 
       await removeFiles(models, now, removed);
       models.catalog.remove(now.id);
     }
-    const leftBytes = ref ? await removeLeftovers(models, ref) : 0;
+    const leftBytes = ref ? await removeLeftovers(models, ref, { isAll: !now }) : 0;
     if (!now && leftBytes === undefined) throw notHere(model_ref);
     removed.removed_bytes += leftBytes ?? 0;
     return removed;
@@ -127,8 +122,15 @@ async function removeEmptyFolders(root: string, folder: string): Promise<void> {
   }
 }
 
-/** Returns how many bytes of broken downloads of that reference were removed; undefined when there were none. */
-async function removeLeftovers(models: Models, ref: ModelRef): Promise<number | undefined> {
+/**
+ * Returns how many bytes of broken downloads of that reference were removed; undefined when there were none. When they are
+ * all that there is of it, one that is under way is `MODEL_IN_USE`; else it is left alone.
+ */
+async function removeLeftovers(
+  models: Models,
+  ref: ModelRef,
+  { isAll }: { isAll: boolean },
+): Promise<number | undefined> {
   const folder = leftoverFolder(models.folder, ref);
   if (folder === undefined || !await liesIn(models.folder, folder)) return undefined;
   let bytes: number | undefined;
@@ -140,8 +142,8 @@ async function removeLeftovers(models: Models, ref: ModelRef): Promise<number | 
     const isLeft = !isSymlink && !known.has(path) && (file !== relative || splitOf(file) !== undefined);
     if (!isLeft || !isMeant(ref, file)) continue;
     if (file !== relative && relative.endsWith(".rbee.json") && !await isGone(`${folder}/${file}`)) continue;
-    const part = `${folder}/${file}.part`;
-    if (await isLocked(part)) {
+    if (await isLocked(`${folder}/${file}.part`)) {
+      if (!isAll) continue;
       throw inUse(printModelRef(ref), "it is being downloaded", "Wait for its end, or cancel it");
     }
     bytes = (bytes ?? 0) + (await removeFile(path) ?? 0);
