@@ -88,11 +88,14 @@ export class Models {
     return localModel(ref, await this.#whole(ref));
   }
 
-  /** Returns what is here of a model that can be used; undefined when nothing is. Throws as `find` does, but not for these. */
-  async here(ref: ModelRef): Promise<{ path: string; facts: ModelFacts } | undefined> {
+  /**
+   * Returns the row of a model that is here and can be used; undefined when it is not here, or damaged and to be fetched
+   * again. Throws as `find` does, but not for these.
+   */
+  async here(ref: ModelRef): Promise<CatalogRow | undefined> {
     try {
       const row = await this.row(ref);
-      return row.damaged ? undefined : { path: row.local_path, facts: factsOfRow(row) };
+      return row.damaged ? undefined : row;
     } catch (error) {
       if (error instanceof RbeeError && error.code === "MODEL_NOT_FOUND") return undefined;
       throw error;

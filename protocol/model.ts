@@ -196,7 +196,7 @@ export const modelRecord = z.object({
     path: z.string(),
     size_bytes: z.number().int().min(0),
     digest: z.string().nullable(),
-  })).default([]),
+  })).optional(),
 });
 
 /** A model that a hive has on disk. */
