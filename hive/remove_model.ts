@@ -11,7 +11,8 @@ import type { AnswerOf } from "../protocol/routes.ts";
 import { basename, dirname } from "../runtime/path.ts";
 import type { CatalogRow } from "./catalog.ts";
 import { walkFolder } from "./folder_walk.ts";
-import { pathOfWebPlace, quantOfName, splitOf } from "./model_names.ts";
+import { quantOfName, splitOf } from "./model_names.ts";
+import { placeOf } from "./model_places.ts";
 import { keyOf, notHere } from "./model_row.ts";
 import type { Models } from "./models.ts";
 import { sidecarOf } from "./sidecar.ts";
@@ -165,7 +166,7 @@ async function isLocked(part: string): Promise<boolean> {
 function leftoverFolder(root: string, ref: ModelRef): string | undefined {
   if (ref.provider === "hf") return `${root}/hf/${ref.org}/${ref.repo}`;
   if (ref.provider !== "http") return undefined;
-  return `${root}/${dirname(pathOfWebPlace(ref.url))}`;
+  return `${root}/${dirname(placeOf(ref, "any"))}`;
 }
 
 /** `file` begins with the revision's folder. */
