@@ -26,8 +26,10 @@ export interface Answered {
   readonly response: Response;
   /** Headers of the first answer, which the hub gave itself; those of a redirect stand here. */
   readonly first: Headers;
-  /** The host that answered in the end, for messages; never a whole address, which may be signed. */
+  /** The host that answered in the end, for messages. */
   readonly host: string;
+  /** The whole address that answered; it may be signed, so it is told to nobody. */
+  readonly address: string;
 }
 
 const redirects = new Set([301, 302, 303, 307, 308]);
@@ -45,9 +47,11 @@ export async function ask(address: string, asking: Asking = {}): Promise<Answere
   for (let hops = 0;; hops++) {
     const response = await send(url, origin, asking);
     first ??= response.headers;
-    if (!redirects.has(response.status)) return { response, first, host: url.host };
+    if (!redirects.has(response.status)) return { response, first, host: url.host, address: url.href };
     const next = target(url, response.headers.get("location"));
-    if (asking.staysAtOrigin && next.origin !== origin.origin) return { response, first, host: url.host };
+    if (asking.staysAtOrigin && next.origin !== origin.origin) {
+      return { response, first, host: url.host, address: url.href };
+    }
     await response.body?.cancel();
     if (hops >= limits.hubRedirectsMax) throw refused(url, `it redirects more than ${limits.hubRedirectsMax} times`);
     if (url.protocol === "https:" && next.protocol === "http:" && !isInside) {
