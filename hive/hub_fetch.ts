@@ -17,6 +17,8 @@ export interface Asking {
   readonly signal?: AbortSignal;
   /** Returns a redirect to another origin as the answer: an address that is signed for GET refuses HEAD. */
   readonly staysAtOrigin?: boolean;
+  /** With connections of its own; the common ones when absent. */
+  readonly client?: Deno.HttpClient;
   /** How names become addresses; the system's way when absent. */
   readonly resolve?: (hostname: string) => Promise<readonly string[]>;
 }
@@ -80,9 +82,10 @@ async function send(url: URL, origin: URL, asking: Asking): Promise<Response> {
   if (asking.token !== undefined && url.origin === origin.origin) {
     headers.set("authorization", `Bearer ${asking.token}`);
   }
-  const { method = "GET", signal } = asking;
+  const { method = "GET", signal, client } = asking;
   try {
-    return await fetch(url, { method, headers, signal, redirect: "manual" });
+    const init = { method, headers, signal, redirect: "manual" as const };
+    return await fetch(url, client ? { ...init, client } : init);
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
     throw unreachable(url, error);

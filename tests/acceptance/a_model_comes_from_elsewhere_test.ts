@@ -127,6 +127,8 @@ Deno.test("bytes of another hive that are not the hub's are refused; without the
     assert.equal((await send(at, first, [0, 0], wrong)).code, "CHECKSUM_MISMATCH");
     assert.equal((await follower).last.error?.code, "CHECKSUM_MISMATCH");
     assert.deepEqual(at.files(), []);
+    const silent = at.follow(String((await begin()).download_id));
+    assert.equal((await silent).last.error?.code, "DOWNLOAD_TIMEOUT", "a sender that is gone holds up nobody");
     at.hub[Symbol.dispose]();
     const files = [{ path: "story-Q4_K_M.gguf", size_bytes: fourMb.length, sha256: sha256(fourMb) }];
     const other = { model_ref: `${model_ref}@main`, files };
