@@ -11,6 +11,7 @@ import { addInfer } from "./infer_command.ts";
 import { addInstall } from "./install_command.ts";
 import { addModels } from "./models_command.ts";
 import { name, number } from "./options.ts";
+import { addPlan } from "./plan_command.ts";
 import { examples, type Invoke, jsonOption, quietOption } from "./shared_flags.ts";
 import { addOldNames, addSetup } from "./setup_command.ts";
 import { addWorkers } from "./workers_command.ts";
@@ -35,6 +36,7 @@ export function buildCommands(invoke: Invoke): Command {
       ),
     );
   addInfer(root, invoke);
+  addPlan(root, invoke);
   addDaemon(root, invoke);
   addModels(root, invoke);
   addWorkers(root, invoke);

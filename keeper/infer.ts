@@ -47,6 +47,7 @@ export interface InferOptions {
   /** False with --no-stream. */
   readonly stream?: boolean;
   readonly stats?: boolean;
+  readonly explain?: boolean;
 }
 
 type Task = BodyInput<typeof queenRoutes.submitTask>;
@@ -99,6 +100,9 @@ export function taskOf(prompt: string, options: InferOptions, config: Config): T
     ignore_eos: options.ignoreEos,
     timeout_s: options.timeout,
     wait_s: options.wait,
+    explain: options.explain,
+    // All commands of one terminal or script are one client.
+    client: `keeper-${Deno.ppid}`,
   };
 }
 

@@ -44,6 +44,7 @@ function taskOptions(): Option[] {
     new Option("--wait <time>", `how long to wait for a free slot (default: ${limits.waitForSlotMs / 1_000}s)`)
       .argParser(seconds({ minMs: 0, maxMs: limits.waitForSlotMsMax })),
     new Option("--no-stream", "print the text at its end, all at once"),
+    new Option("--explain", "why it goes where it goes, on stderr"),
     new Option("--stats", "tokens per second at the end, on stderr"),
     new Option("--verbose", "the same as --stats").implies({ stats: true }),
     quietOption(),

@@ -7,6 +7,7 @@
  */
 
 import { modelLimits } from "./model_limits.ts";
+import { placementLimits } from "./placement_limits.ts";
 
 /** Default ports, and the range that workers are given on a machine. */
 export const ports = Object.freeze({
@@ -48,7 +49,6 @@ export const limits = Object.freeze({
   waitForSlotMs: 7_000,
   waitForSlotMsMax: 24 * 3_600_000,
   busyNarrationMs: Object.freeze([1_000, 2_000, 4_000]) as readonly number[],
-  queueTasksMax: 1_000,
   taskTimeoutMs: 3_600_000,
   taskTimeoutMsMax: 24 * 3_600_000,
   taskReplayBytesMax: 1024 * 1024,
@@ -168,6 +168,7 @@ export const limits = Object.freeze({
   queenLastWordsMs: 1_000,
 
   ...modelLimits,
+  ...placementLimits,
 
   // files
   logFileBytesMax: 10 * 1024 * 1024,
@@ -278,6 +279,8 @@ function checkRelations(): void {
     [limits.directTestMs < limits.callTimeoutMs, "a test of a hive must end before its caller gives up"],
     [limits.hiveSilentMs > 3 * limits.keepAliveCommentMs, "a hive must not seem silent between two comments"],
     [limits.streamsOpenMax >= limits.queueTasksMax, "each task that waits may have its reader"],
+    [limits.queueTasksPerModelMax <= limits.queueTasksMax, "the queue of one model is a part of the whole one"],
+    [limits.evictMs > limits.everythingGoneMs, "a worker that makes room must be given the whole stop ladder"],
     [limits.streamBufferBytesMax < limits.requestBodyBytesMax, "a stream's buffer is the smaller one"],
   ];
   for (const [holds, rule] of rules) {

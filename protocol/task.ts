@@ -8,6 +8,9 @@ import { generationFields, hasOnePrompt, onePromptMessage } from "./inference.ts
 import { limits } from "./limits.ts";
 import { backend, nodeName } from "./node.ts";
 
+/** Schema of what a client calls itself. */
+export const clientName = z.string().regex(/^[\w.@-]{1,64}$/, "must be letters, digits, . _ @ -");
+
 /** Schema of the body of `POST /v2/tasks`. */
 export const submitTask = z.strictObject({
   ...generationFields,
@@ -23,6 +26,10 @@ export const submitTask = z.strictObject({
   wait_s: z.number().min(0).max(limits.waitForSlotMsMax / 1_000).optional(),
   /** How long the whole task may take, in seconds. */
   timeout_s: z.number().min(0.001).max(limits.taskTimeoutMsMax / 1_000).optional(),
+  /** Who asks: slots of a model are given to its clients in turn, so that nobody keeps the others out. */
+  client: clientName.optional(),
+  /** Tell every decision about it with its reasons, as narration. */
+  explain: z.boolean().default(false),
   /** Answer 202 at once; the task outlives its client. */
   detach: z.boolean().default(false),
 }).refine(hasOnePrompt, onePromptMessage);

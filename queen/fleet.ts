@@ -5,31 +5,28 @@
  * @module
  */
 import type { RbeeError } from "../protocol/error.ts";
+import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Narration } from "../protocol/narration.ts";
-import type { ProgressEvent } from "../protocol/progress.ts";
-import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
+import { localNodeName } from "../protocol/node.ts";
+import type { Plan } from "../protocol/plan.ts";
+import { FleetKnown } from "./fleet_known.ts";
+import type { FleetListener } from "./fleet_listener.ts";
+import { describeWait } from "./fleet_text.ts";
 import { Hives } from "./hives.ts";
+import type { Demand, NodeView, SpawnChoice } from "./known.ts";
 import { loadingTimeout } from "./loading_timeout.ts";
+import { ModelWork } from "./model_work.ts";
 import type { Outbox } from "./outbox.ts";
-import { type Known, type NodeView, whyNot } from "./placement.ts";
+import { usualJob } from "./placement_score.ts";
+import { planFor } from "./plan.ts";
+import { Prefixes } from "./prefixes.ts";
 import { afterHiveGone, afterWorkerGone, type Verdict } from "./retry.ts";
 import type { WaitsFor } from "./scheduled_task.ts";
 import type { TaskWish } from "./scheduler_messages.ts";
 import { Spawns } from "./spawns.ts";
+import { SpawnWork } from "./spawn_work.ts";
 import { type SpawnedWorker, Workers } from "./workers.ts";
-
-/** Who wants to know: the scheduler. */
-export interface FleetListener {
-  /** What these tasks waited for will not come. */
-  onWaitOver(waitsFor: WaitsFor, verdict: Verdict): void;
-  /** A worker seems gone: its streams should end by themselves within that time. */
-  onWorkerLost(worker: string, lost: { graceMs: number; error?: RbeeError }): void;
-  /** These workers are there, also those that seemed gone. */
-  onWorkersSeen(workers: ReadonlySet<string>): void;
-  onNarration(waitsFor: WaitsFor, narration: Omit<Narration, "correlation_id">): void;
-  onProgress(waitsFor: WaitsFor, progress: ProgressEvent): void;
-}
 
 /** What a fleet is made with. Times in milliseconds. */
 export interface FleetOptions {
@@ -42,43 +39,64 @@ export interface FleetOptions {
   readonly random: () => number;
 }
 
-const goneKept = 64;
-
-/** A spawn that failed so may well succeed once more: the process died, or its hive did. */
-const mayWorkAgain: ReadonlySet<string> = new Set(["CONNECTION_LOST", "WORKER_CRASHED", "WORKER_START_FAILED"]);
-
-/** Hives, workers and spawns of all nodes. */
+/** Hives, workers and what is on its way, on all nodes. */
 export class Fleet {
-  readonly workers: Workers = new Workers();
+  readonly workers: Workers = new Workers((node) => this.known.touch(node));
+  readonly models: ModelWork;
+  /** What placement looks at. */
+  readonly known: FleetKnown;
+  readonly #prefixes = new Prefixes();
   readonly #hives: Hives;
   readonly #spawns: Spawns;
   readonly #out: Outbox;
   readonly #loadMs: number;
   readonly #listener: FleetListener;
-  /** Workers that went before their hive's answer to the spawn arrived. */
-  readonly #goneEarly = new Map<string, WorkerGone>();
+  readonly #spawnWork: SpawnWork;
 
-  constructor(options: FleetOptions, out: Outbox, listener: FleetListener) {
+  constructor({ nodes, loadMs, spawnMs, random }: FleetOptions, out: Outbox, listener: FleetListener) {
     this.#out = out;
     this.#listener = listener;
-    this.#loadMs = options.loadMs;
-    this.#hives = new Hives(options.nodes, out, options.random);
-    this.#spawns = new Spawns(out, options.spawnMs);
-  }
-
-  /** Returns what placement looks at. */
-  known(): Known {
-    return { nodes: this.#hives.views(), workers: this.workers.all(), spawns: this.#spawns.all() };
+    this.#loadMs = loadMs;
+    this.#hives = new Hives(nodes, out, random);
+    this.#spawns = new Spawns(out, spawnMs);
+    this.models = new ModelWork(out, listener, (node) => this.known.touch(node));
+    const { book, fetches } = this.models;
+    const [hives, workers, spawns, prefixes] = [this.#hives, this.workers, this.#spawns, this.#prefixes];
+    const isWanted = listener.isWanted;
+    const known = new FleetKnown({ hives, workers, spawns, fetches, book, prefixes, out, random, isWanted });
+    this.known = known;
+    const tell = (spawn: WaitsFor) => listener.onNarration(spawn, this.describe(spawn)!);
+    this.#spawnWork = new SpawnWork({ out, spawns, workers, hives, known, listener, tell });
   }
 
   /** Returns every node. */
   nodes(): NodeView[] {
-    return this.#hives.views();
+    return [...this.#hives.views()];
   }
 
   /** Asks for a node's hive. */
   wantHive(node: string): void {
     this.#hives.want(node);
+  }
+
+  /** Asks what a model is, unless that is known: on that node, else on this machine, else on any that is up. */
+  wantModel(model: string, node?: string): void {
+    if (this.known.facts(model)) return;
+    const up = this.#hives.views().filter((n) => n.hive === "up" && (node === undefined || n.name === node));
+    const asked = up.find((n) => n.name === localNodeName) ?? up[0];
+    if (asked) this.models.lookUp(asked.name, model);
+  }
+
+  /** Returns what would become of a task, without doing it. Throws when there is no such machine, or none at all. */
+  plan(demand: Demand, slots?: number): Plan {
+    const model = this.models.book.canonical(demand.model, this.#out.now);
+    const failure = this.models.book.failure(demand.model);
+    const job = { ...usualJob, slots };
+    const { rows, chosen, error } = planFor({ ...demand, model }, this.known, { job, modelError: failure });
+    if (rows.length === 0) throw error;
+    const facts = this.known.facts(model) ?? null;
+    const told = facts || !failure ? null : { code: failure.code, message: failure.message, hint: failure.hint };
+    return { model: facts, model_error: told, chosen, rows };
   }
 
   /** A machine was registered. */
@@ -90,31 +108,46 @@ export class Fleet {
   removeNode(node: string, error: RbeeError): void {
     this.onHiveGone(node, error, "failed");
     this.#hives.remove(node);
+    this.models.book.forget(node);
   }
 
-  /** Asks for no hive any more, and so not for workers on those that are down. */
+  /** Asks for no hive any more. */
   stop(): void {
     this.#hives.stop();
-    for (const spawn of this.#spawns.all()) if (!spawn.sent) this.#spawns.remove(spawn.id);
   }
 
-  /** Asks for a worker for this task; its hive first when that is not up. Returns the spawn's id. */
-  startWorker(node: string, wish: TaskWish): string {
-    const id = this.#spawns.add(node, wish);
-    this.#hives.want(node);
-    if (this.#hives.isUp(node)) this.#spawns.send(id);
-    return id;
+  /** Asks for a worker for this task. Returns the spawn's id. */
+  startWorker(choice: SpawnChoice, wish: TaskWish, demand: Demand): string {
+    return this.#spawnWork.start(choice, wish, demand);
+  }
+
+  /** Ends what is on its way and nobody waits for. */
+  dropUnwanted(isWaitedFor: (wait: WaitsFor) => boolean): void {
+    this.models.stopUnwanted(isWaitedFor);
+    this.#spawnWork.dropUnwanted(isWaitedFor);
+  }
+
+  /** How many workers are on their way. */
+  get spawning(): number {
+    return this.#spawns.count;
   }
 
   /** Returns the line that tells a person what such a wait is about. */
   describe(waitsFor: WaitsFor): Omit<Narration, "correlation_id"> | undefined {
-    const worker = waitsFor.kind === "worker" ? this.workers.get(waitsFor.id) : undefined;
-    const say = (action: string, target: string, human: string) => ({ actor: "queen-rbee", action, target, human });
-    if (worker) return say("model-load", worker.id, `🧠 ${worker.id} on ${worker.node} is loading the model`);
-    const node = waitsFor.kind === "spawn" ? this.#spawns.get(waitsFor.id)?.node : undefined;
-    if (node === undefined) return undefined;
-    if (!this.#hives.isUp(node)) return say("hive-start", node, `🐝 Starting the hive on ${node}`);
-    return say("worker-spawn", node, `🚀 Starting a worker on ${node}`);
+    const { workers } = this;
+    return describeWait(waitsFor, { workers, spawns: this.#spawns, fetches: this.models.fetches });
+  }
+
+  /** Takes a slot for a task's attempt. */
+  hold(worker: string, attempt: string, { blocks, runsMs }: { blocks?: readonly number[]; runsMs: number }): void {
+    const { now } = this.#out;
+    this.workers.hold(worker, attempt, { now, until: now + runsMs });
+    if (blocks) this.#prefixes.note(worker, blocks, this.workers.get(worker)?.slotsTotal ?? 1);
+  }
+
+  /** Gives it back. Safe to repeat. */
+  release(attempt: string): void {
+    this.workers.release(attempt, this.#out.now);
   }
 
   /** A hive could not be had (`failed`), or is gone; with it whatever was on its way there. */
@@ -134,25 +167,22 @@ export class Fleet {
     error: RbeeError,
     { verdict, how }: { verdict: Verdict; how: "failed" | "lost" | "unreachable" },
   ): void {
-    const hasOthers = this.#hives.views().length > 1;
-    for (const spawn of this.#spawns.on(node)) {
-      // Whoever named no machine may as well get another one.
-      const elsewhere = hasOthers && spawn.demand.node === undefined;
-      this.#endSpawn(spawn.id, elsewhere ? { then: "retry", error } : verdict);
-    }
+    const elsewhere = { node, error };
+    this.#listener.onWaitOver({ kind: "hive", id: node }, verdict, elsewhere);
+    this.models.dropNode(node, verdict, error);
+    this.#spawnWork.dropNode(node, verdict, elsewhere);
     // Streams go past the hive, so they may well go on without it: they get as long as a worker is given to drain.
     const graceMs = how === "unreachable" ? limits.lostWorkerGraceMs : limits.drainMs;
-    for (const worker of this.workers.all()) {
-      if (worker.node === node) this.#dropWorker(worker.id, { then: "retry", error }, graceMs);
-    }
+    for (const worker of this.workers.on(node)) this.#dropWorker(worker.id, { then: "retry", error }, graceMs);
+    this.workers.freed.clear(node);
   }
 
   /** A hive's whole picture. */
   onHiveStatus(node: string, status: HiveStatus): void {
     if (!this.#hives.isKnown(node)) return; // it was removed, and its hive is still ending
-    this.#hives.connected(node, status.machine);
-    const changes = this.workers.applyStatus(node, status.workers);
-    this.#sendSpawns(node);
+    const isFresh = this.#hives.connected(node, status);
+    if (status.models) this.#hives.setModels(node, this.models.book.show(node, status.models));
+    const changes = this.workers.applyStatus(node, status.workers, { now: this.#out.now, isFresh });
     for (const id of changes.loading) {
       if (!this.#out.isArmed(`load:${id}`)) this.#out.setTimer(`load:${id}`, this.#loadMs);
     }
@@ -169,69 +199,49 @@ export class Fleet {
     for (const id of changes.gone) this.onWorkerGone({ worker_id: id, reason: "stopped" });
   }
 
-  /** Asks for the workers that waited for this hive. One that has shown a fitting worker already is not asked for another. */
-  #sendSpawns(node: string): void {
-    for (const { id, demand } of this.#spawns.on(node).filter(({ sent }) => !sent)) {
-      if (this.workers.all().some((worker) => whyNot(demand, worker) === undefined)) {
-        this.#endSpawn(id, { then: "wait" });
-        continue;
-      }
-      this.#spawns.send(id);
-      const waitsFor: WaitsFor = { kind: "spawn", id };
-      this.#listener.onNarration(waitsFor, this.describe(waitsFor)!);
-    }
+  /** A model has come to a machine's disk, before its hive shows it. */
+  onModelArrived(node: string): void {
+    this.#hives.setModels(node, this.models.book.on(node));
   }
 
   /** A worker is gone, and why. */
   onWorkerGone(gone: WorkerGone): void {
-    if (this.#spawns.all().length > 0) {
-      this.#goneEarly.set(gone.worker_id, gone);
-      if (this.#goneEarly.size > goneKept) this.#goneEarly.delete(this.#goneEarly.keys().next().value!);
-    }
+    this.#spawnWork.noteGone(gone);
     this.#dropWorker(gone.worker_id, afterWorkerGone(gone), limits.lostWorkerGraceMs);
   }
 
   /** A hive answered a spawn: the worker listens and loads. */
   onSpawnAnswered(id: string, spawned: SpawnedWorker): void {
-    const spawn = this.#spawns.remove(id);
-    if (!spawn) return; // given up meanwhile: its hive's picture shows the worker, which serves whoever comes next
-    const gone = this.#goneEarly.get(spawned.worker_id);
-    if (this.#spawns.all().length === 0) this.#goneEarly.clear();
-    if (gone) return this.#listener.onWaitOver({ kind: "spawn", id }, afterWorkerGone(gone));
-    const isNew = this.workers.addSpawned(spawn.node, spawned, spawn);
-    if (isNew) this.#out.setTimer(`load:${spawned.worker_id}`, this.#loadMs);
+    const worker = this.#spawnWork.onAnswered(id, spawned);
+    if (worker !== undefined) this.#out.setTimer(`load:${worker}`, this.#loadMs);
   }
 
-  /** A hive refused a spawn, or could not be asked. Its own error tells why, and would be the same a second time. */
+  /** A hive refused a spawn, or could not be asked. */
   onSpawnFailed(id: string, error: RbeeError): void {
-    const again = mayWorkAgain.has(error.code);
-    this.#endSpawn(id, again ? { then: "retry", error } : { then: "fail", error, suspect: false });
-  }
-
-  #endSpawn(id: string, verdict: Verdict): void {
-    if (!this.#spawns.remove(id)) return;
-    if (this.#spawns.all().length === 0) this.#goneEarly.clear();
-    this.#listener.onWaitOver({ kind: "spawn", id }, verdict);
+    this.#spawnWork.onFailed(id, error);
   }
 
   #dropWorker(id: string, verdict: Verdict, graceMs: number): void {
+    const node = this.workers.get(id)?.node;
     this.workers.remove(id);
-    for (const kind of ["load", "gone", "suspect", "refusal"]) this.#out.clearTimer(`${kind}:${id}`);
+    this.#prefixes.forget(id);
+    for (const kind of ["load", "gone", "suspect", "refusal", "leave"]) this.#out.clearTimer(`${kind}:${id}`);
     this.#listener.onWaitOver({ kind: "worker", id }, verdict);
     this.#listener.onWorkerLost(id, { graceMs, error: verdict.then === "wait" ? undefined : verdict.error });
+    if (node !== undefined) this.#spawnWork.madeRoom(node, id);
   }
 
   /** The worker has no room: asked again when it says so, a task of ours ends there, or a second has passed. */
   noteRefusal(worker: string): void {
     if (!this.workers.get(worker)) return;
-    this.workers.setRefuses(worker, true);
+    this.workers.mark(worker, { refuses: true });
     this.#out.setTimer(`refusal:${worker}`, limits.busyNarrationMs[0]);
   }
 
   /** The worker seems dead: its hive will say so in a moment; until then it is not to be chosen again. */
   noteSuspect(worker: string): void {
     if (!this.workers.get(worker)) return;
-    this.workers.setSuspect(worker, true);
+    this.workers.mark(worker, { suspect: true });
     this.#out.setTimer(`suspect:${worker}`, limits.lostWorkerGraceMs);
   }
 
@@ -240,13 +250,13 @@ export class Fleet {
     if (kind === "hive") {
       const error = this.#hives.timerFired(id);
       if (error) this.onHiveGone(id, error, "failed");
-    } else if (kind === "spawn") {
-      const node = this.#spawns.get(id)?.node ?? "";
-      this.#endSpawn(id, { then: "fail", error: this.#spawns.unanswered(node), suspect: false });
-    } else if (kind === "refusal") this.workers.setRefuses(id, false);
-    else if (kind === "suspect") this.workers.setSuspect(id, false);
+    } else if (kind === "spawn") this.#spawnWork.onUnanswered(id);
+    else if (kind === "refusal") this.workers.mark(id, { refuses: false });
+    else if (kind === "suspect") this.workers.mark(id, { suspect: false });
     else if (kind === "gone") this.onWorkerGone({ worker_id: id, reason: "gone" });
     else if (kind === "load") this.#onLoadTimeout(id);
+    else if (kind === "leave") this.#spawnWork.onNotLeft(id);
+    else if (kind === "lookup") this.models.onLookUpTimeout(id);
     else return false;
     return true;
   }
@@ -258,7 +268,7 @@ export class Fleet {
     this.#out.emit({ type: "stopWorker", node: worker.node, worker: id });
     const verdict: Verdict = { then: "fail", error: loadingTimeout(worker, this.#loadMs), suspect: false };
     this.#listener.onWaitOver({ kind: "worker", id }, verdict);
-    if (worker.record) this.workers.setSuspect(id, true); // until its hive shows it no more
+    if (worker.record) this.workers.mark(id, { suspect: true }); // until its hive shows it no more
     else this.#dropWorker(id, verdict, 0);
   }
 
@@ -280,6 +290,7 @@ export class Fleet {
     const line = { actor, action, target, human };
     this.#listener.onNarration({ kind: "worker", id: target }, line);
     if (this.workers.get(target)) return;
+    this.#listener.onNarration({ kind: "hive", id: node }, line);
     for (const spawn of this.#spawns.on(node)) this.#listener.onNarration({ kind: "spawn", id: spawn.id }, line);
   }
 }

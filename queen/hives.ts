@@ -5,14 +5,17 @@
  */
 import { type ErrorCode, RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
+import type { HiveStatus, NodeSpeed } from "../protocol/hive_routes.ts";
 import type { Machine } from "../protocol/node.ts";
+import type { NodeView } from "./known.ts";
 import type { Outbox } from "./outbox.ts";
-import type { NodeView } from "./placement.ts";
 
 interface Hive {
   name: string;
   hive: "down" | "starting" | "up";
   machine?: Machine;
+  models?: ReadonlySet<string>;
+  speeds?: readonly NodeSpeed[];
   error?: string;
   code?: ErrorCode;
   /** In a row; chooses the back-off. */
@@ -45,6 +48,7 @@ export class Hives {
   readonly #out: Outbox;
   readonly #random: () => number;
   #stopped = false;
+  #views: readonly NodeView[] = [];
 
   constructor(nodes: readonly string[], out: Outbox, random: () => number) {
     this.#out = out;
@@ -55,17 +59,24 @@ export class Hives {
   /** Adds a node; nothing is asked of it yet. Does nothing when it is there. */
   add(name: string): void {
     if (!this.#hives.has(name)) this.#hives.set(name, { name, hive: "down", failures: 0, upSince: 0 });
+    this.#views = [...this.#hives.values()];
   }
 
   /** Forgets a node. */
   remove(name: string): void {
     this.#hives.delete(name);
+    this.#views = [...this.#hives.values()];
     this.#out.clearTimer(`hive:${name}`);
   }
 
   /** Returns every node, as placement reads them. */
-  views(): NodeView[] {
-    return [...this.#hives.values()];
+  views(): readonly NodeView[] {
+    return this.#views;
+  }
+
+  /** Returns one node, as placement reads it. */
+  view(node: string): NodeView | undefined {
+    return this.#hives.get(node);
   }
 
   /** Whether there is such a node. */
@@ -87,14 +98,37 @@ export class Hives {
     this.#out.setTimer(`hive:${node}`, limits.hiveEnsureMs);
   }
 
-  /** Notes that a hive has shown what it has. Hearing it again changes nothing but the machine's figures. */
-  connected(node: string, machine: Machine): void {
+  /**
+   * Notes that a hive has shown what it has; hearing it again changes nothing but what it shows. Returns whether the
+   * machine's figures are other ones than before.
+   */
+  connected(node: string, { machine, speeds }: HiveStatus): boolean {
     const hive = this.#hives.get(node);
-    if (!hive) return;
-    hive.machine = machine;
-    if (hive.hive === "up") return;
+    if (!hive) return false;
+    const isFresh = figuresOf(hive.machine) !== figuresOf(machine);
+    Object.assign(hive, { machine, speeds: speeds ?? hive.speeds });
+    if (hive.hive === "up") return isFresh;
     Object.assign(hive, { hive: "up", error: undefined, code: undefined, upSince: this.#out.now });
     this.#out.clearTimer(`hive:${node}`);
+    return isFresh;
+  }
+
+  /** Takes what a hive said of its free memory when it refused a worker: newer than its figures. In MB. */
+  correctMemory(node: string, { available, backend, device }: Readonly<Record<string, unknown>>): void {
+    const hive = this.#hives.get(node);
+    if (!hive?.machine || typeof available !== "number") return;
+    const bytes = available * 1024 * 1024;
+    const isThis = (gpu: Machine["gpus"][number]) => gpu.backend === backend && gpu.index === device;
+    hive.machine = backend === "cpu" ? { ...hive.machine, memory_available_bytes: bytes } : {
+      ...hive.machine,
+      gpus: hive.machine.gpus.map((gpu) => isThis(gpu) ? { ...gpu, memory_free_bytes: bytes } : gpu),
+    };
+  }
+
+  /** Notes which models are on a machine's disk. */
+  setModels(node: string, models: ReadonlySet<string>): void {
+    const hive = this.#hives.get(node);
+    if (hive) hive.models = models;
   }
 
   /** Notes that a hive could not be had, or is gone; it is tried again after a growing wait. */
@@ -133,4 +167,11 @@ export class Hives {
     this.#stopped = true;
     for (const node of this.#hives.keys()) this.#out.clearTimer(`hive:${node}`);
   }
+}
+
+/** What changes when a machine's memory is read anew. */
+function figuresOf(machine: Machine | undefined): string {
+  if (!machine) return "";
+  const gpus = machine.gpus.map((gpu) => gpu.memory_free_bytes);
+  return [machine.memory_available_bytes, ...gpus].join(" ");
 }

@@ -19,7 +19,7 @@ const lost = new RbeeError("CONNECTION_LOST", { message: "Cannot go on: it is go
 Deno.test("a hive that is lost is tried again by itself", () => {
   const { hives, effects, view } = bench();
   hives.want("box");
-  hives.connected("box", machine);
+  hives.connected("box", { version: "0.1.0", machine, workers: [] });
   effects();
   hives.gone("box", lost);
   deepStrictEqual([effects(), view().hive, view().error], [["setTimer"], "down", lost.message]);
@@ -28,7 +28,7 @@ Deno.test("a hive that is lost is tried again by itself", () => {
 Deno.test("a hive that was ended on purpose is down without an error, and nothing asks for it by itself", () => {
   const { hives, effects, view } = bench();
   hives.want("box");
-  hives.connected("box", machine);
+  hives.connected("box", { version: "0.1.0", machine, workers: [] });
   effects();
   hives.released("box");
   strictEqual(effects().includes("setTimer"), false);

@@ -7,7 +7,7 @@ import { localNodeName } from "../protocol/node.ts";
 import type { NodeState, queenRoutes } from "../protocol/queen_routes.ts";
 import type { AnswerOf } from "../protocol/routes.ts";
 import type { NodeRegistry } from "./nodes.ts";
-import type { NodeView } from "./placement.ts";
+import type { NodeView } from "./known.ts";
 import { isReached } from "./registry_notes.ts";
 import type { Roster } from "./roster.ts";
 import type { Scheduler } from "./scheduler.ts";

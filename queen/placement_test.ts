@@ -1,5 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { type Known, type NodeView, place, type SpawnView, whyNot, type WorkerView } from "./placement.ts";
+import type { Known, NodeView, SpawnView, WorkerView } from "./known.ts";
+import { place, whyNot } from "./placement.ts";
+import { type KnownLists, knownOf } from "./testdata/known.ts";
 
 const local: NodeView = { name: "local", hive: "up" };
 const other: NodeView = { name: "workstation", hive: "up" };
@@ -22,8 +24,8 @@ function worker(more: Partial<WorkerView> = {}): WorkerView {
   };
 }
 
-function known(more: Partial<Known> = {}): Known {
-  return { nodes: [local], workers: [], spawns: [], ...more };
+function known(more: KnownLists = {}): Known {
+  return knownOf({ nodes: [local], ...more });
 }
 
 Deno.test("a matching idle worker is used again, whatever else could be started (S10)", () => {
@@ -90,7 +92,7 @@ Deno.test("an unknown node is refused by name, and no node at all is said so", (
   strictEqual(none.kind === "refuse" && none.error.code, "NO_NODE");
 });
 
-Deno.test("a node whose machine lacks the backend comes last, one whose hive is up first", () => {
+Deno.test("a node whose machine lacks the backend is out of the question, one whose hive is up comes first", () => {
   const machine = {
     hostname: "a",
     platform: "linux-x64",
@@ -101,7 +103,7 @@ Deno.test("a node whose machine lacks the backend comes last, one whose hive is 
   };
   const nodes: NodeView[] = [{ ...local, machine }, { name: "workstation", hive: "down" }];
   const cuda = place({ ...demand, backend: "cuda" }, known({ nodes }));
-  strictEqual(cuda.kind === "spawn" && cuda.node, "workstation");
+  strictEqual(cuda.kind === "start-hive" && cuda.node, "workstation");
   const any = place(demand, known({ nodes: nodes.toReversed() }));
   strictEqual(any.kind === "spawn" && any.node, "local");
 });

@@ -65,6 +65,24 @@ export function afterLastRetry(error: RbeeError): RbeeError {
   });
 }
 
+/** What one machine cannot do and another may well. */
+const ofMachine: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "VRAM_EXHAUSTED",
+  "INSUFFICIENT_RAM",
+  "INSUFFICIENT_VRAM",
+  "INSUFFICIENT_RESOURCES",
+  "INSUFFICIENT_DISK",
+  "DISK_FULL",
+  "BACKEND_UNAVAILABLE",
+  "DEVICE_NOT_AVAILABLE",
+  "CONNECTION_LOST",
+  "CONNECTION_TIMEOUT",
+  "SHUTTING_DOWN",
+]);
+
+/** Whether an error is about the machine, so that another one may do. */
+export const isOfMachine = (error: RbeeError): boolean => ofMachine.has(error.code);
+
 /** Returns what follows for a task that waited for a worker of a hive that is gone (`lost`), or could not be had. */
 export function afterHiveGone(error: RbeeError, lost: boolean): Verdict {
   // A start that somebody's signal ended says nothing about the next one; the hive's own error would be the same again.

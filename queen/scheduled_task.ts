@@ -4,14 +4,17 @@
  * @module
  */
 import type { RbeeError } from "../protocol/error.ts";
+import type { Demand, Job } from "./known.ts";
+import { usualJob } from "./placement_score.ts";
 import type { LostPart } from "./retry.ts";
 import { SlotWait } from "./slot_wait.ts";
 import type { TaskWish } from "./scheduler_messages.ts";
 
 /** What a waiting task waits for. */
 export interface WaitsFor {
-  readonly kind: "spawn" | "worker" | "slot";
-  /** A spawn's or a worker's id; empty for a slot. */
+  /** What a model is, a hive, a model's file, a worker's start, its load, a slot of it. */
+  readonly kind: "lookup" | "hive" | "fetch" | "spawn" | "worker" | "slot";
+  /** A model, a node's name, the id of a fetch, a spawn or a worker; empty for a slot. */
   readonly id: string;
 }
 
@@ -23,8 +26,11 @@ export function sameWait(a: WaitsFor | undefined, b: WaitsFor): boolean {
 /** A task from its submission to its end. Changed only by the scheduler. */
 export class Task {
   readonly wish: TaskWish;
-  /** Equal for tasks that placement cannot tell apart. */
-  readonly demandKey: string;
+  /** Equal for tasks that placement cannot tell apart but by what they are about. */
+  demandKey = "";
+  #demand: Demand;
+  /** Machines that it failed on, and why. */
+  readonly avoid = new Map<string, RbeeError>();
   readonly slotWait: SlotWait;
   phase: "waiting" | "running" = "waiting";
   waitsFor?: WaitsFor;
@@ -38,13 +44,61 @@ export class Task {
   spawned = 0;
   /** Why its stream will be cut, unless it ends by itself before. */
   lostBy?: RbeeError;
+  /** The decision that was explained last. */
+  explained?: string;
   /** Cancelled while running; its stream still brings the worker's terminal event. */
   cancelled = false;
 
   constructor(wish: TaskWish) {
     this.wish = wish;
-    this.demandKey = JSON.stringify([wish.kind, wish.demand]);
+    this.#demand = wish.demand;
+    this.#setKey();
     this.slotWait = new SlotWait(wish.id, wish.waitMs);
+  }
+
+  /** What it asks for, with the model's canonical reference once that is known. */
+  get demand(): Demand {
+    return this.#demand;
+  }
+
+  /** See `demand`. */
+  set model(ref: string) {
+    if (ref === this.#demand.model) return;
+    this.#demand = { ...this.#demand, model: ref };
+    this.#setKey();
+  }
+
+  /** The model that it asks for. */
+  get model(): string {
+    return this.#demand.model;
+  }
+
+  /** Who asks: whose turn it is counts for each client. */
+  get client(): string {
+    return this.wish.client ?? "anonymous";
+  }
+
+  /** Notes that it is not to be tried again on that machine. */
+  avoidNode(node: string, error: RbeeError): void {
+    this.avoid.set(node, error);
+    this.#setKey();
+  }
+
+  #setKey(): void {
+    this.demandKey = JSON.stringify([this.wish.kind, this.#demand, this.wish.slots, [...this.avoid.keys()]]);
+  }
+
+  /** Returns what placement is told of it besides its demand; `ahead` tasks of its model wait before it. */
+  job(ahead: number): Job {
+    const { promptTokens, answerTokens, blocks, slots } = this.wish;
+    return {
+      promptTokens: promptTokens ?? usualJob.promptTokens,
+      answerTokens: Math.min(answerTokens ?? usualJob.answerTokens, usualJob.answerTokens),
+      blocks,
+      slots,
+      avoid: this.avoid,
+      ahead,
+    };
   }
 
   /** The task's id. */

@@ -8,9 +8,14 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import { Fleet, type FleetListener, type FleetOptions } from "./fleet.ts";
+import type { Plan } from "../protocol/plan.ts";
+import { Fleet, type FleetOptions } from "./fleet.ts";
+import type { Elsewhere, FleetListener } from "./fleet_listener.ts";
+import type { Demand, NodeView } from "./known.ts";
 import { Outbox } from "./outbox.ts";
-import { type NodeView, place, type Placement } from "./placement.ts";
+import { whyNot } from "./placement_workers.ts";
+import { Placing } from "./placing.ts";
+import { queueFull } from "./queue_bound.ts";
 import { afterFailedAttempt, afterLastRetry, lostPart, retriesMax, type Verdict } from "./retry.ts";
 import { sameWait, Task, type WaitsFor } from "./scheduled_task.ts";
 import type { Effect, SchedulerEvent, StreamEnd, TaskWish } from "./scheduler_messages.ts";
@@ -31,17 +36,23 @@ export class Scheduler {
   /** In the order of submission, which is the order in which slots are given. */
   readonly #tasks = new Map<string, Task>();
   readonly #fleet: Fleet;
+  readonly #placing: Placing;
   #draining?: RbeeError;
 
   constructor(options: FleetOptions) {
     this.#fleet = new Fleet(options, this.#out, this.#listener());
+    this.#placing = new Placing(this.#fleet, this.#out, {
+      waiting: () => this.#inPhase("waiting"),
+      start: (task, worker) => this.#start(task, worker),
+      end: (task, end, more) => this.#end(task, end, more),
+    });
   }
 
   /** Takes one event at a time in milliseconds (of any steady clock). Returns what is to be done, in order. */
   handle(event: SchedulerEvent, now: number): Effect[] {
     this.#out.now = now;
     this.#take(event);
-    this.#placeWaiting();
+    this.#placing.placeWaiting();
     return this.#out.take();
   }
 
@@ -52,7 +63,7 @@ export class Scheduler {
       waiting,
       running: this.#tasks.size - waiting,
       slotsHeld: this.#fleet.workers.held,
-      spawns: this.#fleet.known().spawns.length,
+      spawns: this.#fleet.spawning,
       timers: this.#out.timers,
     };
   }
@@ -65,6 +76,16 @@ export class Scheduler {
   /** Returns every node. For lists, never to act on. */
   nodes(): NodeView[] {
     return this.#fleet.nodes();
+  }
+
+  /** Returns what would become of a task, without doing it. Throws when there is no such machine, or none at all. */
+  plan(demand: Demand, slots?: number): Plan {
+    return this.#fleet.plan(demand, slots);
+  }
+
+  /** Whether somebody is being asked what a model is. */
+  isLookedUp(model: string): boolean {
+    return this.#fleet.models.isLookedUp(model);
   }
 
   #take(event: SchedulerEvent): void {
@@ -101,6 +122,14 @@ export class Scheduler {
         return this.#fleet.onSpawnAnswered(event.spawn, event.worker);
       case "spawnFailed":
         return this.#fleet.onSpawnFailed(event.spawn, event.error);
+      case "modelKnown":
+      case "modelUnknown":
+      case "fetchProgress":
+      case "fetchDone":
+      case "fetchFailed":
+        return this.#fleet.models.take(event);
+      case "modelWanted":
+        return this.#fleet.wantModel(event.model, event.node);
       case "draining":
         this.#draining = event.error;
         this.#inPhase("waiting").forEach((task) => this.#end(task, "failed", { error: event.error }));
@@ -116,13 +145,11 @@ export class Scheduler {
 
   #onSubmitted(wish: TaskWish): void {
     const task = new Task(wish);
-    const waiting = this.#inPhase("waiting").length;
+    const waiting = this.#inPhase("waiting");
     this.#tasks.set(wish.id, task);
     if (this.#draining) return this.#end(task, "failed", { error: this.#draining });
-    if (waiting >= limits.queueTasksMax) {
-      const details = { waiting, queue_max: limits.queueTasksMax };
-      return this.#end(task, "failed", { error: new RbeeError("QUEUE_FULL", { details }) });
-    }
+    const full = queueFull(waiting, task.model);
+    if (full) return this.#end(task, "failed", { error: full });
     this.#out.setTimer(`deadline:${task.id}`, wish.timeoutMs);
   }
 
@@ -144,13 +171,12 @@ export class Scheduler {
     task.worker = worker.id;
     task.lostBy = undefined;
     task.slotWait.pause(this.#out);
-    this.#fleet.workers.hold(worker.id, task.attemptName);
     const address = { id: worker.id, node: worker.node, url: worker.url };
     this.#out.emit({ type: "startTask", task: task.id, attempt: task.attempt, worker: address });
   }
 
   #onStreamEnded(id: string, attempt: number, end: StreamEnd): void {
-    this.#fleet.workers.release(`${id}#${attempt}`);
+    this.#fleet.release(`${id}#${attempt}`);
     const task = this.#tasks.get(id);
     if (!task || task.attempt !== attempt || task.phase !== "running") return;
     this.#out.clearTimer(`lost:${id}`);
@@ -159,8 +185,10 @@ export class Scheduler {
     if (end.kind === "stopped" || task.cancelled) return this.#end(task, "cancelled", { error: canceled() });
     const worker = task.worker!;
     const verdict = afterFailedAttempt(end);
-    if (verdict.then === "wait") this.#fleet.noteRefusal(worker);
-    else if (verdict.then === "retry" || verdict.suspect) this.#fleet.noteSuspect(worker);
+    if (verdict.then === "wait") {
+      this.#fleet.noteRefusal(worker);
+      this.#placing.fairness.giveBack(task);
+    } else if (verdict.then === "retry" || verdict.suspect) this.#fleet.noteSuspect(worker);
     this.#judge(task, verdict);
   }
 
@@ -174,6 +202,7 @@ export class Scheduler {
         return this.#end(task, "failed", { error: afterLastRetry(verdict.error) });
       }
     }
+    this.#placing.forget(task);
     task.phase = "waiting";
     task.worker = undefined;
     task.waitsFor = undefined;
@@ -208,53 +237,28 @@ export class Scheduler {
     }
   }
 
-  /** Looks at every waiting task in the order of submission. Tasks that ask for the same wait for the same. */
-  #placeWaiting(): void {
-    const seen = new Map<string, Placement>();
-    for (const task of this.#inPhase("waiting")) {
-      const placement = seen.get(task.demandKey) ?? place(task.wish.demand, this.#fleet.known());
-      if (placement.kind !== "reuse" && placement.kind !== "spawn") seen.set(task.demandKey, placement);
-      this.#carryOut(task, placement);
-    }
-  }
-
-  #carryOut(task: Task, placement: Placement): void {
-    const loads = task.wish.kind === "load";
-    switch (placement.kind) {
-      case "reuse":
-        if (loads) return this.#end(task, "done", { worker: placement.worker });
-        return this.#start(task, this.#fleet.workers.get(placement.worker)!);
-      case "await-slot": {
-        if (loads) return this.#end(task, "done", { worker: placement.workers[0] });
-        task.waitsFor = { kind: "slot", id: "" };
-        const error = task.slotWait.begin(this.#out, placement.slotsTotal);
-        return error ? this.#end(task, "failed", { error }) : undefined;
-      }
-      case "await-loading":
-        return this.#await(task, { kind: "worker", id: placement.worker });
-      case "await-spawn":
-        return this.#await(task, { kind: "spawn", id: placement.spawn });
-      case "spawn":
-        if (task.spawned++ >= spawnsPerTaskMax) return this.#end(task, "failed", { error: noneFits(task, placement) });
-        return this.#await(task, { kind: "spawn", id: this.#fleet.startWorker(placement.node, task.wish) });
-      case "refuse":
-        return this.#end(task, "failed", { error: placement.error });
-    }
-  }
-
-  #await(task: Task, waitsFor: WaitsFor): void {
-    task.slotWait.reset(this.#out);
-    if (sameWait(task.waitsFor, waitsFor)) return;
-    task.waitsFor = waitsFor;
-    const narration = this.#fleet.describe(waitsFor);
-    if (narration) this.#out.emit({ type: "narrate", task: task.id, narration });
+  /** What a task waited for will not come from that machine; another one may do. */
+  #moveOn(task: Task, verdict: Verdict, { node, error, avoid }: Elsewhere): void {
+    if (avoid || verdict.then === "fail") task.avoidNode(node, error);
+    if (lostPart(error) !== "worker") return this.#judge(task, { then: "retry", error });
+    if (task.avoid.size > machinesPerTaskMax) return this.#judge(task, verdict);
+    this.#judge(task, { then: "wait" });
   }
 
   #listener(): FleetListener {
     const waiters = (w: WaitsFor) => this.#inPhase("waiting").filter((task) => sameWait(task.waitsFor, w));
     const running = (worker: string) => this.#inPhase("running").filter((task) => task.worker === worker);
     return {
-      onWaitOver: (waitsFor, verdict) => waiters(waitsFor).forEach((task) => this.#judge(task, verdict)),
+      onWaitOver: (waitsFor, verdict, elsewhere) => {
+        const hasOthers = this.#fleet.known.nodes.length > 1;
+        for (const task of waiters(waitsFor)) {
+          const moves = elsewhere && hasOthers && task.demand.node === undefined;
+          if (moves) this.#moveOn(task, verdict, elsewhere);
+          else this.#judge(task, verdict);
+        }
+      },
+      onModelArrived: (node) => this.#fleet.onModelArrived(node),
+      isWanted: (worker) => this.#inPhase("waiting").some((task) => whyNot(task.demand, worker) === undefined),
       onWorkerLost: (worker, { graceMs, error }) => {
         for (const task of running(worker)) {
           task.lostBy ??= error;
@@ -274,15 +278,8 @@ export class Scheduler {
   }
 }
 
-/** A task whose workers all turn out not to serve it must not start workers for ever. */
-const spawnsPerTaskMax = 3;
-
-function noneFits(task: Task, placement: Placement): RbeeError {
-  return new RbeeError("WORKER_FAILED", {
-    message: `Cannot finish: of ${spawnsPerTaskMax} workers that were started none could serve the task`,
-    details: { model: task.wish.demand.model, reasons: placement.reasons },
-  });
-}
+/** How many machines may fail a task in ways of their own until it fails. */
+const machinesPerTaskMax = 4;
 
 const canceled = () => new RbeeError("REQUEST_CANCELED");
 

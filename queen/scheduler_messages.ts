@@ -8,9 +8,9 @@ import type { RbeeError } from "../protocol/error.ts";
 import type { Narration } from "../protocol/narration.ts";
 import type { ProgressEvent } from "../protocol/progress.ts";
 import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
-import type { SpawnedWorker } from "./workers.ts";
+import type { Demand } from "./known.ts";
 import type { ModelEffect, ModelEvent } from "./model_messages.ts";
-import type { Demand } from "./placement.ts";
+import type { SpawnedWorker } from "./workers.ts";
 
 /** What the scheduler knows of a task: never its prompt. */
 export interface TaskWish {
@@ -23,6 +23,16 @@ export interface TaskWish {
   readonly waitMs: number;
   readonly timeoutMs: number;
   readonly correlationId?: string;
+  /** Who asks; absent: somebody. Slots of a model are given to its clients in turn. */
+  readonly client?: string;
+  /** About how long the prompt is, in tokens; absent: usual. */
+  readonly promptTokens?: number;
+  /** How many tokens it may bring at most. */
+  readonly answerTokens?: number;
+  /** Hashes of the prompt's beginnings, see `prefixes.ts`. */
+  readonly blocks?: readonly number[];
+  /** Its decisions are told with their reasons. */
+  readonly explain?: boolean;
 }
 
 /** How one attempt at a worker ended. */
@@ -58,6 +68,9 @@ export type SchedulerEvent =
   | { readonly type: "workerGone"; readonly node: string; readonly gone: WorkerGone }
   | { readonly type: "spawnAnswered"; readonly spawn: string; readonly worker: SpawnedWorker }
   | { readonly type: "spawnFailed"; readonly spawn: string; readonly error: RbeeError }
+  | ModelEvent
+  /** Somebody wants to know what a model is: it is asked for when that is not known. `node`: only there. */
+  | { readonly type: "modelWanted"; readonly model: string; readonly node?: string }
   /** Takes nothing new and ends whoever waits; running tasks go on. */
   | { readonly type: "draining"; readonly error: RbeeError }
   /** Ends every task that is left. */
@@ -66,6 +79,7 @@ export type SchedulerEvent =
 
 /** What the scheduler wants done. */
 export type Effect =
+  | ModelEffect
   | { readonly type: "ensureHive"; readonly node: string }
   | {
     readonly type: "spawnWorker";

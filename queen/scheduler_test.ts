@@ -262,11 +262,16 @@ Deno.test("the deadline ends a task wherever it is", () => {
   ok(effects.some((e) => e.type === "stopTask" && e.how === "now"));
 });
 
-Deno.test("the queue is bounded", () => {
+Deno.test("the queue is bounded, and of each model as well", () => {
   const b = new Bench();
-  for (let n = 0; n < limits.queueTasksMax; n++) b.submit(`t${n}`);
+  for (let n = 0; n < limits.queueTasksPerModelMax; n++) b.submit(`t${n}`);
   deepStrictEqual(ended(b.effects), []);
   deepStrictEqual(ended(b.submit("one-more")), [["one-more", "failed", "QUEUE_FULL"]]);
+  const other = { demand: { model: "file:/m.gguf" } };
+  for (let n = limits.queueTasksPerModelMax; n < limits.queueTasksMax; n++) b.submit(`t${n}`, other);
+  deepStrictEqual(ended(b.submit("another", { demand: { model: "file:/n.gguf" } })), [
+    ["another", "failed", "QUEUE_FULL"],
+  ]);
 });
 
 Deno.test("a load task ends with the worker that has loaded, and takes no slot", () => {
@@ -293,11 +298,11 @@ Deno.test("a draining queen ends who waits, lets finish who runs, and takes noth
 Deno.test("workers that turn out not to serve their task are not started for ever", () => {
   const b = new Bench();
   b.status();
-  b.submit("t1", { demand: { model: "builtin:tiny", backend: "cuda" } });
+  b.submit("t1", { demand: { model: "builtin:tiny", keepS: 60 } });
   for (let n = 1; n < 10 && ended(b.effects).length === 0; n++) {
     const worker = { worker_id: `worker-${n}`, url: "http://127.0.0.1:1", state: "loading" as const };
     b.tell({ type: "spawnAnswered", spawn: `spawn-${n}`, worker });
-    b.status(record({ id: `worker-${n}`, backend: "cpu" }));
+    b.status(record({ id: `worker-${n}`, keep_s: 5 }));
   }
   deepStrictEqual(ended(b.effects), [["t1", "failed", "WORKER_FAILED"]]);
   strictEqual(types(b.effects).filter((t) => t === "spawnWorker").length, 3);

@@ -24,6 +24,7 @@ import type { Attach } from "./attach.ts";
 import type { Effects } from "./effects.ts";
 import type { LiveTask } from "./live_task.ts";
 import type { NodeRegistry } from "./nodes.ts";
+import { planEndpoint } from "./plan_endpoint.ts";
 import { registryEndpoints } from "./registry.ts";
 import type { Roster } from "./roster.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -54,7 +55,7 @@ export function queenEndpoints(parts: QueenParts): Endpoint[] {
   const registry = registryEndpoints(parts.registry, parts.hives);
   const hives = hiveEndpoints({ ...parts, refuseIfEphemeral: (what) => refuseIfEphemeral(parts, what) });
   const own = [...ownEndpoints(parts), ...taskEndpoints(parts), ...workerEndpoints(parts)];
-  return [...own, ...hives, ...registry, ...installing(parts), ...modelEndpoints(parts)];
+  return [...own, planEndpoint(parts), ...hives, ...registry, ...installing(parts), ...modelEndpoints(parts)];
 }
 
 function installing(parts: QueenParts): Endpoint[] {

@@ -4,16 +4,19 @@
  * @module
  */
 import { RbeeError } from "../protocol/error.ts";
+import type { Demand, SpawnChoice, SpawnView } from "./known.ts";
 import type { Outbox } from "./outbox.ts";
-import type { SpawnView } from "./placement.ts";
 import type { TaskWish } from "./scheduler_messages.ts";
 
 /** One of them. */
 export interface Spawn extends SpawnView {
   readonly slots?: number;
   readonly correlationId?: string;
-  /** False while its hive is not up yet. */
+  /** False while workers that make room for it are not gone yet. */
   sent: boolean;
+  /** These. */
+  readonly evicts: Set<string>;
+  readonly evictsAtFirst: number;
 }
 
 /** All of them, on every node. */
@@ -33,9 +36,14 @@ export class Spawns {
     return [...this.#spawns.values()];
   }
 
+  /** How many there are. */
+  get count(): number {
+    return this.#spawns.size;
+  }
+
   /** Returns those on a node, oldest first. */
   on(node: string): Spawn[] {
-    return this.all().filter((s) => s.node === node);
+    return this.#spawns.size === 0 ? [] : this.all().filter((s) => s.node === node);
   }
 
   /** Returns one, or undefined. */
@@ -43,11 +51,22 @@ export class Spawns {
     return this.#spawns.get(id);
   }
 
-  /** Plans a worker for a task on a node. Returns the spawn's id. */
-  add(node: string, wish: TaskWish): string {
+  /** Plans a worker for a task. Returns the spawn's id. */
+  add({ node, backend, device, takes, evicts }: SpawnChoice, wish: TaskWish, demand: Demand): string {
     const id = `spawn-${++this.#made}`;
-    const { demand, slots, correlationId } = wish;
-    this.#spawns.set(id, { id, node, demand, slots, correlationId, sent: false });
+    const { slots, correlationId } = wish;
+    const named = { ...demand, backend: demand.backend ?? backend, device: demand.device ?? device };
+    this.#spawns.set(id, {
+      id,
+      node,
+      demand: named,
+      slots,
+      correlationId,
+      takes,
+      evicts: new Set(evicts),
+      evictsAtFirst: evicts.length,
+      sent: false,
+    });
     return id;
   }
 

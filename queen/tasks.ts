@@ -10,6 +10,7 @@ import { parseModelRef, printModelRef } from "../protocol/model.ts";
 import type { StartWorker, SubmitTask } from "../protocol/task.ts";
 import type { StreamWriter } from "../runtime/event_stream.ts";
 import { LiveTask, type TaskOutcome } from "./live_task.ts";
+import { blocksOf } from "./prefixes.ts";
 import type { TaskWish } from "./scheduler_messages.ts";
 
 /** What is filled in when a client does not say it. */
@@ -64,6 +65,9 @@ export class Tasks {
           waitMs: body.wait_s === undefined ? this.#defaults.waitMs : body.wait_s * 1_000,
           timeoutMs: body.timeout_s === undefined ? limits.taskTimeoutMs : body.timeout_s * 1_000,
           correlationId,
+          client: body.client,
+          explain: body.explain,
+          ...promptFacts(body),
         },
         delivery: body.detach ? "detached" : body.stream ? "stream" : "answer",
         // A detached task is read as a stream, whenever its readers come.
@@ -137,6 +141,16 @@ export class Tasks {
       this.#tasks.delete(id);
     }
   }
+}
+
+/** Characters of a usual token. */
+const charsPerToken = 4;
+
+/** What the scheduler is told of a prompt: its length, hashes of its beginnings, and how long the answer may be. */
+function promptFacts(body: SubmitTask): Pick<TaskWish, "promptTokens" | "answerTokens" | "blocks"> {
+  const text = body.prompt ?? (body.messages ?? []).map(({ role, content }) => `${role}\n${content}\n`).join("");
+  const promptTokens = Math.max(1, Math.ceil(text.length / charsPerToken));
+  return { promptTokens, answerTokens: body.max_tokens, blocks: blocksOf(text) };
 }
 
 /** Returns an id that nobody can guess: it alone allows to cancel the task and to read it. */

@@ -5,8 +5,9 @@
  * @module
  */
 import type { WorkerRecord, WorkerState } from "../protocol/worker.ts";
-import type { Backend } from "../protocol/node.ts";
-import type { Demand, WorkerView } from "./placement.ts";
+import { ByKey } from "./by_key.ts";
+import type { Demand, Takes, WorkerView } from "./known.ts";
+import { Freed, heldBy } from "./worker_memory.ts";
 
 /** A hive's answer to a spawn. */
 export interface SpawnedWorker {
@@ -24,6 +25,13 @@ export interface KnownWorker extends WorkerView {
 
 type Entry = { -readonly [K in keyof KnownWorker]: KnownWorker[K] };
 
+/** What a worker was started for, and what it was expected to take. */
+export interface Asked {
+  readonly demand: Demand;
+  readonly slots?: number;
+  readonly takes?: Takes;
+}
+
 /** What a hive's whole picture changed. Worker ids. */
 export interface StatusChanges {
   readonly loading: string[];
@@ -40,14 +48,35 @@ export interface StatusChanges {
 /** Every worker that is known, on every node. */
 export class Workers {
   readonly #entries = new Map<string, Entry>();
-  /** Which worker an attempt (`task#attempt`) holds a slot of. */
-  readonly #holds = new Map<string, string>();
+  readonly #byModel = new ByKey<Entry>();
+  readonly #byNode = new ByKey<Entry>();
+  /** Which worker an attempt (`task#attempt`) holds a slot of, and until when that is expected. */
+  readonly #holds = new Map<string, { readonly worker: string; readonly until: number }>();
+  readonly #held = new ByKey<string>();
   /** What a worker was started for, until its hive shows it and ever after: its record does not say it. */
-  readonly #asked = new Map<string, Demand>();
+  readonly #asked = new Map<string, Asked>();
+  readonly #onChange: (node: string) => void;
+  /** What workers held that are gone, until the figures of their machine show it. */
+  readonly freed = new Freed();
+
+  /** `onChange` is told of each machine on which something changes. */
+  constructor(onChange: (node: string) => void = () => {}) {
+    this.#onChange = onChange;
+  }
 
   /** Returns every worker, as placement reads them. Live objects. */
   all(): KnownWorker[] {
     return [...this.#entries.values()];
+  }
+
+  /** Returns those with a model. Live. */
+  of(model: string): readonly KnownWorker[] {
+    return this.#byModel.get(model);
+  }
+
+  /** Returns those of a machine. Live. */
+  on(node: string): readonly KnownWorker[] {
+    return this.#byNode.get(node);
   }
 
   /** Returns one worker, or undefined. */
@@ -60,34 +89,63 @@ export class Workers {
     return this.#holds.size;
   }
 
-  /** Takes a hive's whole picture of its workers. Returns what changed by it. */
-  applyStatus(node: string, records: readonly WorkerRecord[]): StatusChanges {
+  /**
+   * Takes a hive's whole picture of its workers at a time. `isFresh`: its machine's figures are newer than those of the
+   * picture before. Returns what changed by it.
+   */
+  applyStatus(node: string, records: readonly WorkerRecord[], { now, isFresh }: Seen): StatusChanges {
     const changes: StatusChanges = { loading: [], loaded: [], progressed: [], missing: [], gone: [] };
-    for (const record of records) this.#applyRecord(node, record, changes);
+    if (isFresh) this.freed.clear(node);
+    for (const record of records) this.#applyRecord(node, record, { changes, now, isFresh });
     const shown = new Set(records.map((r) => r.id));
-    for (const entry of this.all()) {
+    for (const entry of this.on(node)) {
       // One that was never shown has only just been answered for: the picture may be older than that answer.
-      if (entry.node !== node || shown.has(entry.id) || entry.record === undefined) continue;
+      if (shown.has(entry.id) || entry.record === undefined) continue;
       if (entry.state === "loading") changes.missing.push(entry.id);
       else changes.gone.push(entry.id);
     }
+    this.#onChange(node);
     return changes;
   }
 
-  #applyRecord(node: string, record: WorkerRecord, changes: StatusChanges): void {
-    const before = this.#entries.get(record.id);
-    const entry = this.#merge(node, record, before);
-    if (entry.state === "loading") {
+  #applyRecord(node: string, record: WorkerRecord, { changes, now, isFresh }: Seen & { changes: StatusChanges }): void {
+    const entry = this.#entries.get(record.id);
+    const before = entry && { state: entry.state, layers: entry.record?.layers_loaded };
+    const isUsed = record.last_activity_unix !== entry?.record?.last_activity_unix;
+    const next = this.#merge(node, record, entry);
+    const memory = heldBy(record, {
+      before: entry?.memory,
+      takes: this.#asked.get(record.id)?.takes,
+      isFresh,
+      state: next.state,
+    });
+    const known = this.#put({ ...next, memory, lastUsed: isUsed ? now : entry?.lastUsed ?? now }, entry);
+    if (known.state === "loading") {
       changes.loading.push(record.id);
-      if (record.layers_loaded !== before?.record?.layers_loaded) changes.progressed.push(record.id);
+      if (record.layers_loaded !== before?.layers) changes.progressed.push(record.id);
     } else if (before?.state === "loading") changes.loaded.push(record.id);
     // Only a picture that shows a free slot says that a refusal is over.
-    if (record.slots_available > 0 && record.state === "idle") entry.refuses = false;
-    this.#entries.set(record.id, entry);
+    if (record.slots_available > 0 && record.state === "idle") known.refuses = false;
+  }
+
+  /** Keeps an entry's object: lists hold it. */
+  #put(next: Entry, before: Entry | undefined): Entry {
+    if (before && before.model === next.model && before.node === next.node) return Object.assign(before, next);
+    if (before) this.#take(before);
+    this.#entries.set(next.id, next);
+    this.#byModel.add(next.model, next);
+    this.#byNode.add(next.node, next);
+    return next;
+  }
+
+  #take(entry: Entry): void {
+    this.#entries.delete(entry.id);
+    this.#byModel.remove(entry.model, entry);
+    this.#byNode.remove(entry.node, entry);
   }
 
   #merge(node: string, record: WorkerRecord, before: Entry | undefined): Entry {
-    const asked = this.#asked.get(record.id);
+    const asked = this.#asked.get(record.id)?.demand;
     return {
       id: record.id,
       node,
@@ -103,41 +161,55 @@ export class Workers {
       keepS: record.keep_s ?? asked?.keepS,
       refuses: before?.refuses ?? false,
       suspect: before?.suspect ?? false,
+      leaving: before?.leaving,
+      freeAt: before?.freeAt,
       record,
     };
   }
 
   /** Adds a worker that its hive has answered for and not shown yet. Returns false when it is known already. */
-  addSpawned(node: string, spawned: SpawnedWorker, asked: { demand: Demand; slots?: number }): boolean {
-    this.#asked.set(spawned.worker_id, asked.demand);
+  addSpawned(node: string, spawned: SpawnedWorker, asked: Asked, now: number): boolean {
+    const { demand, slots, takes } = asked;
+    this.#asked.set(spawned.worker_id, asked);
+    this.#onChange(node);
     const known = this.#entries.get(spawned.worker_id);
     if (known) {
-      known.ctxAsked = asked.demand.ctx;
-      known.keepS ??= asked.demand.keepS;
+      known.ctxAsked = demand.ctx;
+      known.keepS ??= demand.keepS;
+      if (takes && known.record) {
+        known.memory = heldBy(known.record, { before: known.memory, takes, isFresh: false, state: known.state });
+      }
       return false;
     }
-    this.#entries.set(spawned.worker_id, {
+    const entry: Entry = {
       id: spawned.worker_id,
       node,
       url: spawned.url,
-      model: asked.demand.model,
-      backend: asked.demand.backend as Backend | undefined,
-      device: asked.demand.device,
+      model: demand.model,
+      backend: demand.backend ?? takes?.backend,
+      device: demand.device ?? takes?.deviceIndex,
       state: "loading", // whatever it says: only its hive's picture tells how many slots it has
-      slotsTotal: asked.slots ?? 1,
+      slotsTotal: slots ?? 1,
       slotsHeld: 0,
-      ctxAsked: asked.demand.ctx,
-      keepS: asked.demand.keepS,
+      ctxAsked: demand.ctx,
+      keepS: demand.keepS,
       refuses: false,
       suspect: false,
-    });
+      lastUsed: now,
+      ...(takes && { memory: { host: takes.host, device: takes.device, unseen: takes } }),
+    };
+    this.#put(entry, undefined);
     return true;
   }
 
   /** Forgets a worker. Slots that attempts hold on it stay theirs until these end. */
   remove(id: string): void {
-    this.#entries.delete(id);
+    const entry = this.#entries.get(id);
     this.#asked.delete(id);
+    if (!entry) return;
+    this.#take(entry);
+    this.freed.add(entry);
+    this.#onChange(entry.node);
   }
 
   /** Whether an attempt holds a slot. */
@@ -145,38 +217,47 @@ export class Workers {
     return this.#holds.has(attempt);
   }
 
-  /** Takes a slot for an attempt. */
-  hold(id: string, attempt: string): void {
-    this.#holds.set(attempt, id);
-    this.#count(id);
+  /** Takes a slot for an attempt, which is expected to end at that time. */
+  hold(worker: string, attempt: string, { now, until }: { now: number; until: number }): void {
+    this.#holds.set(attempt, { worker, until });
+    this.#held.add(worker, attempt);
+    this.#count(worker, now);
   }
 
   /** Gives a slot back; a freed slot is worth another try at a worker that refused. Safe to repeat. */
-  release(attempt: string): void {
-    const id = this.#holds.get(attempt);
-    if (id === undefined) return;
+  release(attempt: string, now: number): void {
+    const worker = this.#holds.get(attempt)?.worker;
+    if (worker === undefined) return;
     this.#holds.delete(attempt);
-    this.#count(id);
-    const entry = this.#entries.get(id);
+    this.#held.remove(worker, attempt);
+    this.#count(worker, now);
+    const entry = this.#entries.get(worker);
     if (entry) entry.refuses = false;
   }
 
-  #count(id: string): void {
-    const entry = this.#entries.get(id);
-    if (entry) entry.slotsHeld = [...this.#holds.values()].filter((held) => held === id).length;
+  #count(worker: string, now: number): void {
+    const entry = this.#entries.get(worker);
+    if (!entry) return;
+    const held = this.#held.get(worker);
+    entry.slotsHeld = held.length;
+    entry.lastUsed = now;
+    entry.freeAt = held.length === 0 ? undefined : Math.min(...held.map((one) => this.#holds.get(one)!.until));
+    this.#onChange(entry.node);
   }
 
-  /** Notes that a worker said that its slots are busy, or that this is worth a new try. */
-  setRefuses(id: string, refuses: boolean): void {
+  /** Notes what is to be thought of a worker: it said that its slots are busy, it is not to be used, it makes room. */
+  mark(id: string, marks: Partial<Pick<WorkerView, "refuses" | "suspect" | "leaving">>): void {
     const entry = this.#entries.get(id);
-    if (entry) entry.refuses = refuses;
+    if (!entry) return;
+    Object.assign(entry, marks);
+    this.#onChange(entry.node);
   }
+}
 
-  /** Notes that a worker is not to be used for a while, or may be again. */
-  setSuspect(id: string, suspect: boolean): void {
-    const entry = this.#entries.get(id);
-    if (entry) entry.suspect = suspect;
-  }
+/** When a picture came, and whether the machine's figures in it are newer than before. */
+export interface Seen {
+  readonly now: number;
+  readonly isFresh: boolean;
 }
 
 /** One whose load failed shows as unhealthy, then as draining, until its process has ended: why comes with that end. */

@@ -182,7 +182,7 @@ export const samples: Record<string, Record<string, Sample>> = {
       bad: [...generation.bad, { prompt: "x", node: "-leading-dash" }, { prompt: "x", wait_s: -1 }, {
         prompt: "x",
         backend: "tpu",
-      }],
+      }, { prompt: "x", client: "two words" }],
       answer: { ...end, task_id: "task-1", text: "Once upon a time" },
     },
     nodes: {

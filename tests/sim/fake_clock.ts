@@ -7,36 +7,57 @@
 interface Entry {
   readonly at: number;
   readonly order: number;
-  readonly run: () => void;
+  run?: () => void;
 }
+
+const isBefore = (a: Entry, b: Entry) => a.at < b.at || (a.at === b.at && a.order < b.order);
 
 /** A clock and what is to happen when. */
 export class FakeClock {
   /** Milliseconds since the begin. */
   now = 0;
-  #entries: Entry[] = [];
+  /** A binary heap: the largest runs have many thousand entries. */
+  readonly #heap: Entry[] = [];
   #order = 0;
 
   /** Runs something later. Returns what takes it back. */
   after(ms: number, run: () => void): () => void {
-    const entry = { at: this.now + ms, order: this.#order++, run };
-    // A sorted array: a run has a few thousand entries, most of them soon.
-    let at = this.#entries.length;
-    while (at > 0 && this.#entries[at - 1].at > entry.at) at--;
-    this.#entries.splice(at, 0, entry);
-    return () => {
-      const found = this.#entries.indexOf(entry);
-      if (found >= 0) this.#entries.splice(found, 1);
-    };
+    const entry: Entry = { at: this.now + ms, order: this.#order++, run };
+    this.#push(entry);
+    return () => void (entry.run = undefined);
   }
 
   /** Goes to the next entry and runs it. Returns false when there is none until `endMs`. */
   step(endMs: number): boolean {
-    const next = this.#entries[0];
-    if (!next || next.at > endMs) return false;
-    this.#entries.shift();
-    this.now = next.at;
-    next.run();
-    return true;
+    for (;;) {
+      const next = this.#heap[0];
+      if (!next || next.at > endMs) return false;
+      this.#pop();
+      if (!next.run) continue; // taken back
+      this.now = next.at;
+      next.run();
+      return true;
+    }
+  }
+
+  #push(entry: Entry): void {
+    const heap = this.#heap;
+    let at = heap.push(entry) - 1;
+    for (let up = (at - 1) >> 1; at > 0 && isBefore(entry, heap[up]); at = up, up = (at - 1) >> 1) heap[at] = heap[up];
+    heap[at] = entry;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop()!;
+    if (heap.length === 0) return;
+    let at = 0;
+    for (let down = 1; down < heap.length; down = 2 * at + 1) {
+      if (down + 1 < heap.length && isBefore(heap[down + 1], heap[down])) down++;
+      if (!isBefore(heap[down], last)) break;
+      heap[at] = heap[down];
+      at = down;
+    }
+    heap[at] = last;
   }
 }

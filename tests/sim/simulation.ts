@@ -9,7 +9,18 @@ import { Scheduler } from "../../queen/scheduler.ts";
 import type { Effect, SchedulerEvent, TaskWish } from "../../queen/scheduler_messages.ts";
 import { FakeClock } from "./fake_clock.ts";
 import { SeededRandom } from "./seeded_random.ts";
+import { hubModels, missingModel } from "./models.ts";
 import { type Faults, type SimulatedWorker, World } from "./world.ts";
+
+/** How large a run is; absent: small, of a size that the seed chooses. */
+export interface Size {
+  readonly hives: number;
+  readonly workersEach: number;
+  readonly tasks: number;
+}
+
+/** The large configuration. */
+export const largeRun: Size = Object.freeze({ hives: 1_000, workersEach: 5, tasks: 2_000 });
 
 /** How a run went. */
 export interface RunResult {
@@ -19,6 +30,14 @@ export interface RunResult {
   readonly simulatedMs: number;
   /** Digest of everything that happened, in order: two runs of one seed have the same. */
   readonly digest: number;
+  /** Workers that were started, models that were fetched, and idle workers that made room. */
+  readonly spawned: number;
+  readonly fetched: number;
+  readonly evicted: number;
+  /** Workers that a hive had no memory for. */
+  readonly memoryRefusals: number;
+  /** The most memory that a hive's workers took of what it has. */
+  readonly fullest: number;
 }
 
 /** A rule that did not hold. */
@@ -37,6 +56,8 @@ interface SeenTask {
   ends: number;
   /** Attempts that a dead worker ended before anything was sent. */
   deaths: number;
+  /** Lines that told why something was decided about it. */
+  reasons: number;
 }
 
 /** A waiting task may miss a free slot for this long: what a suspicion, a refusal and a late picture may take together. */
@@ -59,15 +80,27 @@ export class Simulation {
   readonly #timers = new Map<string, () => void>();
   readonly #events: SchedulerEvent[] = [];
   readonly #trace: string[] = [];
+  readonly #size?: Size;
+  readonly #faults: Faults;
+  readonly #counts = { spawned: 0, fetched: 0, evicted: 0 };
+  /** Tasks that have not ended. */
+  readonly #live = new Map<string, SeenTask>();
+  /** A hive has been away, or did not say what it does: then the queen cannot know what is there. */
+  #isBlurred = false;
   #digest = 0;
   #isBusy = false;
 
-  constructor(seed: number) {
+  constructor(seed: number, size?: Size) {
     this.#seed = seed;
+    this.#size = size;
     const random = new SeededRandom(seed);
     this.#random = random;
-    this.#nodes = random.chance(0.6) ? ["local"] : ["local", "workstation"];
-    const parts = { clock: this.#clock, random, faults: faultsOf(random) };
+    this.#nodes = size
+      ? Array.from({ length: size.hives }, (_none, at) => `node-${at}`)
+      : random.pick(nodesOfSmallRuns);
+    this.#faults = faultsOf(random);
+    this.#isBlurred = this.#faults.spawnSilent + this.#faults.stopIgnored > 0;
+    const parts = { clock: this.#clock, random, faults: this.#faults };
     this.#world = new World(this.#nodes, { ...parts, tell: (event) => this.#dispatch(event) });
     const next = () => random.next();
     this.#scheduler = new Scheduler({ nodes: this.#nodes, loadMs: 20_000, spawnMs: 10_000, random: next });
@@ -75,8 +108,9 @@ export class Simulation {
 
   /** Runs it to its end. Throws `RuleBroken`. */
   run(): RunResult {
+    if (this.#size) this.#world.fill(this.#size.workersEach);
     for (const node of this.#nodes) this.#dispatch({ type: "hiveWanted", node });
-    const count = this.#random.between(1, 25);
+    const count = this.#size?.tasks ?? this.#random.between(1, 25);
     for (let at = 0; at < count; at++) this.#clock.after(this.#random.between(0, 30_000), () => this.#submit(at));
     this.#planAccidents();
     const isDrained = this.#random.chance(0.3);
@@ -98,13 +132,16 @@ export class Simulation {
       ends: this.#ends,
       simulatedMs: this.#clock.now,
       digest: this.#digest >>> 0,
+      ...this.#counts,
+      memoryRefusals: this.#world.memoryRefusals,
+      fullest: this.#world.fullest,
     };
   }
 
   readonly #ends: Record<string, number> = {};
 
   #allEnded(): boolean {
-    return [...this.#tasks.values()].every((task) => task.phase === "ended");
+    return this.#live.size === 0;
   }
 
   /** Whatever is still on its way arrives: it must change nothing any more. */
@@ -125,9 +162,14 @@ export class Simulation {
       at(aWorker((worker) => this.#world.useDirectly(worker, between(100, 12_000))));
     }
     for (const hive of this.#world.hives.values()) {
-      if (chance(0.3)) at(() => this.#world.killHive(hive));
-      if (chance(0.15)) at(() => this.#world.silenceHive(hive));
+      if (chance(this.#size ? 0.02 : 0.3)) at(() => this.#blur(() => this.#world.killHive(hive)));
+      if (chance(this.#size ? 0.01 : 0.15)) at(() => this.#blur(() => this.#world.silenceHive(hive)));
     }
+  }
+
+  #blur(run: () => void): void {
+    this.#isBlurred = true;
+    run();
   }
 
   #submit(number: number): void {
@@ -137,7 +179,7 @@ export class Simulation {
       id,
       kind: chance(0.08) ? "load" : "infer",
       demand: {
-        model: pick(["builtin:tiny", "builtin:tiny", "builtin:tiny", "file:/m.gguf"]),
+        model: pick(["builtin:tiny", "builtin:tiny", "builtin:tiny", "file:/m.gguf", ...hubModels, missingModel]),
         node: chance(0.3) ? pick([...this.#nodes, "nowhere"]) : undefined,
         backend: chance(0.1) ? "cpu" : undefined,
         device: chance(0.05) ? 0 : undefined,
@@ -146,15 +188,21 @@ export class Simulation {
       slots: chance(0.3) ? between(1, 4) : undefined,
       waitMs: pick([0, 1_000, 7_000, 7_000, 60_000]),
       timeoutMs: chance(0.1) ? between(50, 5_000) : taskMsMax,
+      client: chance(0.5) ? undefined : pick(["anna", "bert"]),
+      answerTokens: between(1, 300),
+      explain: true,
     };
-    this.#tasks.set(id, {
+    const seen: SeenTask = {
       wish,
       order: this.#tasks.size,
       phase: "waiting",
       waitingSince: this.#clock.now,
       ends: 0,
       deaths: 0,
-    });
+      reasons: 0,
+    };
+    this.#tasks.set(id, seen);
+    this.#live.set(id, seen);
     this.#dispatch({ type: "taskSubmitted", wish });
     if (chance(0.25)) {
       const cancel: SchedulerEvent = { type: "taskCancelled", task: id, gently: chance(0.5) };
@@ -179,15 +227,14 @@ export class Simulation {
       if (next.type === "streamEnded") this.#started.delete(`${next.task}#${next.attempt}`);
       for (const effect of this.#scheduler.handle(next, this.#clock.now)) this.#take(effect);
       if (next.type === "streamEnded") this.#noteWaitingAgain(next);
-      this.#checkTimers();
+      if (!this.#size) this.#checkTimers();
     }
     this.#isBusy = false;
   }
 
   #noteWaitingAgain({ task: id, end }: Extract<SchedulerEvent, { type: "streamEnded" }>): void {
     const task = this.#tasks.get(id)!;
-    const runs = [...this.#started.keys()].some((name) => name.startsWith(`${id}#`));
-    if (task.phase !== "running" || runs) return;
+    if (task.phase !== "running" || [...this.#started.keys()].some((name) => name.startsWith(`${id}#`))) return;
     task.phase = "waiting";
     task.waitingSince = this.#clock.now;
     if (end.kind === "broken" && ++task.deaths > 1) this.#broken(`${id} is tried a third time`);
@@ -215,6 +262,7 @@ export class Simulation {
     } else if (effect.type === "taskEnded") this.#onEnded(effect);
     else {
       if ("task" in effect) this.#checkTaskEffect(effect);
+      this.#checkMachineEffect(effect);
       if (effect.type === "startTask") this.#onStart(effect);
       this.#world.carryOut(effect);
     }
@@ -224,6 +272,10 @@ export class Simulation {
     const task = this.#tasks.get(effect.task)!;
     task.ends++;
     task.phase = "ended";
+    this.#live.delete(effect.task);
+    if (effect.error?.code === "NO_NODE" && task.reasons < 2) {
+      this.#broken(`${effect.task} was refused without reasons`);
+    }
     const name = effect.error ? `${effect.end}:${effect.error.code}` : effect.end;
     this.#ends[name] = (this.#ends[name] ?? 0) + 1;
     if (task.ends > 1) this.#broken(`${effect.task} ended twice`);
@@ -236,7 +288,28 @@ export class Simulation {
     return this.#trace.some((line) => line.includes(`"startTask","task":"${task}"`));
   }
 
+  /** What is done to a machine must be possible there, and hurt nobody. */
+  #checkMachineEffect(effect: Effect): void {
+    if (effect.type === "spawnWorker") {
+      this.#counts.spawned++;
+      // Where there is no choice the hive is asked in any case: it knows better. So are they all that have been away.
+      const { node, demand: { model, node: named }, slots = 1 } = effect;
+      const isSure = named === undefined && this.#nodes.length > 1 && !this.#isBlurred;
+      const wrong = isSure ? this.#world.overCommit(node, model, slots) : undefined;
+      if (wrong) this.#broken(wrong);
+    } else if (effect.type === "stopWorker") {
+      this.#counts.evicted++;
+      const held = [...this.#started].find(([, { worker }]) => worker === effect.worker);
+      if (held) this.#broken(`${effect.worker} is stopped while ${held[0]} runs there`);
+    } else if (effect.type === "fetchModel") {
+      this.#counts.fetched++;
+      const same = this.#world.fetches().find((f) => f.node === effect.node && f.model === effect.model);
+      if (same) this.#broken(`${effect.model} is fetched to ${effect.node} twice at once`);
+    }
+  }
+
   #checkTaskEffect(effect: Effect & { task: string }): void {
+    if (effect.type === "narrate" && effect.narration.action === "task-place") this.#tasks.get(effect.task)!.reasons++;
     if (effect.type !== "stopTask" && this.#tasks.get(effect.task)!.phase === "ended") {
       this.#broken(`${effect.type} for ${effect.task} after its end`);
     }
@@ -244,9 +317,12 @@ export class Simulation {
 
   #onStart({ task: id, attempt, worker }: Extract<Effect, { type: "startTask" }>): void {
     const task = this.#tasks.get(id)!;
-    for (const other of this.#tasks.values()) {
-      const isSame = JSON.stringify(other.wish.demand) === JSON.stringify(task.wish.demand);
-      if (isSame && other.wish.kind === "infer" && other.phase === "waiting" && other.order < task.order) {
+    if (task.reasons < 2) this.#broken(`${id} is started without a reason`);
+    const asked = askedBy(task);
+    for (const other of this.#live.values()) {
+      if (
+        other.phase === "waiting" && asked === askedBy(other) && other.wish.kind === "infer" && other.order < task.order
+      ) {
         this.#broken(`${id} was started before ${other.wish.id}, which came earlier and asks for the same`);
       }
     }
@@ -260,12 +336,18 @@ export class Simulation {
 
   #checkNobodyWaitsBesideAFreeSlot(): void {
     const now = this.#clock.now;
+    const waiting = [...this.#live.values()].filter((task) =>
+      task.phase === "waiting" && now - task.waitingSince >= blindMs
+    );
+    if (waiting.length === 0) return;
+    const models = new Set(waiting.map((task) => task.wish.demand.model));
     for (const worker of this.#world.workers()) {
+      if (worker.freeSince === undefined || !models.has(worker.demand.model)) continue;
       const hive = this.#world.hives.get(worker.node)!;
-      if (worker.freeSince === undefined || hive.isSilent || !hive.isUp) continue;
-      for (const task of this.#tasks.values()) {
+      if (hive.isSilent || !hive.isUp) continue;
+      for (const task of waiting) {
         const since = Math.max(worker.freeSince, hive.upSince, task.waitingSince);
-        if (task.phase !== "waiting" || !couldUse(task.wish, worker) || now - since < blindMs) continue;
+        if (now - since < blindMs || !couldUse(task.wish, worker)) continue;
         this.#broken(`${task.wish.id} waits although ${worker.id} has had a free slot for ${now - since} ms`);
       }
     }
@@ -295,6 +377,7 @@ export class Simulation {
   }
 
   #note(what: SchedulerEvent | Effect): void {
+    if (this.#size && what.type === "hiveStatus") return; // too many to keep
     const line = `${this.#clock.now} ${JSON.stringify(Object.values(what).length ? what : {}, errorAsCode)}`;
     this.#trace.push(line.replace('"type":', ""));
     for (let at = 0; at < line.length; at++) this.#digest = (Math.imul(this.#digest, 31) + line.charCodeAt(at)) | 0;
@@ -308,6 +391,13 @@ export class Simulation {
   get trace(): readonly string[] {
     return this.#trace;
   }
+}
+
+const nodesOfSmallRuns = [["local"], ["local"], ["local", "workstation"], ["local", "workstation", "box"]] as const;
+
+/** Equal for tasks of one client that ask for the same. */
+function askedBy({ wish: { client, demand } }: SeenTask): string {
+  return JSON.stringify([client, demand]);
 }
 
 function couldUse({ demand }: TaskWish, worker: SimulatedWorker): boolean {
@@ -344,5 +434,9 @@ function faultsOf(random: SeededRandom): Faults {
     streamDies: often(),
     goneUntold: often(),
     streamHangs: often(),
+    lookUpSilent: often() / 3,
+    lookUpFails: often() / 3,
+    fetchFails: often() / 3,
+    stopIgnored: often() / 3,
   };
 }

@@ -8,9 +8,10 @@ import { RbeeError } from "../../protocol/error.ts";
 import { limits } from "../../protocol/limits.ts";
 import type { HiveStatus, WorkerGone } from "../../protocol/hive_routes.ts";
 import type { WorkerRecord } from "../../protocol/worker.ts";
-import type { Demand } from "../../queen/placement.ts";
+import type { Demand } from "../../queen/known.ts";
 import type { Effect, SchedulerEvent, StreamEnd } from "../../queen/scheduler_messages.ts";
 import type { FakeClock } from "./fake_clock.ts";
+import { factsOf, hubModels, takenBy } from "./models.ts";
 import type { SeededRandom } from "./seeded_random.ts";
 
 /** How likely each fault is, 0 to 1. */
@@ -28,6 +29,12 @@ export interface Faults {
   readonly goneUntold: number;
   /** The connection to a dead worker stays open: nothing comes, and no end. */
   readonly streamHangs: number;
+  /** The hive does not say what a model is. */
+  readonly lookUpSilent: number;
+  readonly lookUpFails: number;
+  readonly fetchFails: number;
+  /** An idle worker that is asked to end does not. */
+  readonly stopIgnored: number;
 }
 
 /** The truth about one worker. */
@@ -36,6 +43,8 @@ export interface SimulatedWorker {
   readonly node: string;
   readonly demand: Demand;
   readonly slots: number;
+  /** What it takes once it has loaded. */
+  readonly bytes: number;
   state: "loading" | "ready";
   layers: number;
   /** Streams of ours, by `task#attempt`, and those of clients that came directly. */
@@ -59,10 +68,23 @@ interface SimulatedHive {
   upSince: number;
   statusPlanned: boolean;
   readonly workers: Map<string, SimulatedWorker>;
+  readonly memoryBytes: number;
+  diskBytes: number;
+  readonly models: Set<string>;
+  /** Of workers that it has promised and not started yet. */
+  promised: number;
+}
+
+interface SimulatedFetch {
+  readonly node: string;
+  readonly model: string;
+  readonly stop: () => void;
 }
 
 const layersTotal = 32;
 const gib = 1024 ** 3;
+/** How fast models come, in bytes per second. */
+const fetchRate = 400e6;
 
 /** The simulated machines. */
 export class World {
@@ -74,7 +96,12 @@ export class World {
   /** When each worker ended. */
   readonly deadSince = new Map<string, number>();
   readonly #cancels = new Map<string, (how: "gently" | "now" | "broken", error?: RbeeError) => void>();
+  readonly #fetches = new Map<string, SimulatedFetch>();
   #workersMade = 0;
+  /** Workers that their hive had no memory for. */
+  memoryRefusals = 0;
+  /** The most memory that a hive's workers ever took of what it has. */
+  fullest = 0;
 
   constructor(
     nodes: readonly string[],
@@ -91,6 +118,10 @@ export class World {
       upSince: 0,
       statusPlanned: false,
       workers: new Map(),
+      memoryBytes: parts.random.pick([4, 8, 8, 16]) * gib,
+      diskBytes: parts.random.pick([4, 50, 50, 50]) * gib,
+      models: new Set(hubModels.filter(() => parts.random.chance(0.1))),
+      promised: 0,
     });
     this.hives = new Map(nodes.map((node) => [node, hive(node)]));
   }
@@ -105,6 +136,9 @@ export class World {
     if (effect.type === "ensureHive") this.#ensureHive(this.hives.get(effect.node)!);
     else if (effect.type === "spawnWorker") this.#spawn(effect);
     else if (effect.type === "stopWorker") this.#stopWorker(effect.node, effect.worker);
+    else if (effect.type === "lookUpModel") this.#lookUp(effect.node, effect.model);
+    else if (effect.type === "fetchModel") this.#startFetch(effect);
+    else if (effect.type === "stopFetch") this.#endFetch(effect.fetch);
     else if (effect.type === "startTask") this.#start(effect.task, effect.attempt, effect.worker);
     else if (effect.type === "stopTask") {
       this.#cancels.get(`${effect.task}#${effect.attempt}`)?.(effect.how, effect.error);
@@ -169,11 +203,81 @@ export class World {
       hostname: hive.node,
       platform: "linux-x64",
       cpu_cores: 2,
-      memory_total_bytes: 8 * gib,
-      memory_available_bytes: 4 * gib,
+      memory_total_bytes: hive.memoryBytes,
+      memory_available_bytes: hive.memoryBytes - sum(hive, taken),
+      disk_total_bytes: 50 * gib,
+      disk_free_bytes: hive.diskBytes,
       gpus: [],
     };
-    return { version: "0.1.0", machine, workers: [...hive.workers.values()].map(recordOf) };
+    const models = [...hive.models].map((ref) => factsOf(ref)!);
+    return { version: "0.1.0", machine, workers: [...hive.workers.values()].map(recordOf), models };
+  }
+
+  // ── models ──
+
+  #lookUp(node: string, model: string): void {
+    const hive = this.hives.get(node)!;
+    if (hive.isSilent || this.#random.chance(this.#faults.lookUpSilent)) return;
+    this.#later(20, 900, () => {
+      const unknown = (code: "CONNECTION_LOST" | "CONNECTION_TIMEOUT" | "MODEL_NOT_FOUND") =>
+        this.#tell({ type: "modelUnknown", node, model, error: new RbeeError(code) });
+      if (!hive.isUp) return unknown("CONNECTION_LOST");
+      if (this.#random.chance(this.#faults.lookUpFails)) return unknown("CONNECTION_TIMEOUT");
+      const facts = factsOf(model);
+      if (!facts) return unknown("MODEL_NOT_FOUND");
+      const onDisk = hive.models.has(model);
+      this.#tell({ type: "modelKnown", node, model, facts, onDisk, downloadBytes: onDisk ? 0 : facts.size_bytes });
+    });
+  }
+
+  #startFetch({ fetch, node, model }: Extract<Effect, { type: "fetchModel" }>): void {
+    const hive = this.hives.get(node)!;
+    const bytes = factsOf(model)!.size_bytes;
+    const steps = 4;
+    let isStopped = false;
+    const failed = (code: "CONNECTION_LOST" | "INSUFFICIENT_DISK") => {
+      this.#fetches.delete(fetch);
+      this.#tell({ type: "fetchFailed", fetch, error: new RbeeError(code) });
+    };
+    const step = (done: number) => {
+      if (isStopped) return;
+      if (!hive.isUp) return failed("CONNECTION_LOST");
+      if (this.#random.chance(this.#faults.fetchFails)) return failed("INSUFFICIENT_DISK");
+      if (done < steps) {
+        const come = bytes * done / steps;
+        const progress = { stage: "downloading" as const, bytes_downloaded: come, bytes_total: bytes, speed_mbps: 1 };
+        this.#tell({ type: "fetchProgress", fetch, progress });
+        return void this.#clock.after(1_000 * bytes / fetchRate / steps, () => step(done + 1));
+      }
+      this.#fetches.delete(fetch);
+      hive.models.add(model);
+      hive.diskBytes -= bytes;
+      this.#tell({ type: "fetchDone", fetch });
+      this.#changed(hive);
+    };
+    this.#fetches.set(fetch, { node, model, stop: () => void (isStopped = true) });
+    this.#later(5, 100, () => step(0));
+  }
+
+  #endFetch(fetch: string): void {
+    this.#fetches.get(fetch)?.stop();
+    this.#fetches.delete(fetch);
+  }
+
+  /** Returns the fetches under way. */
+  fetches(): SimulatedFetch[] {
+    return [...this.#fetches.values()];
+  }
+
+  /** Returns what is wrong with asking this hive for that worker: it has not the memory for it. */
+  overCommit(node: string, model: string, slots: number): string | undefined {
+    const hive = this.hives.get(node)!;
+    const [need, free] = [takenBy(model, slots), this.#free(hive)];
+    return need > free ? `${node} is asked for ${need} bytes and has ${free}` : undefined;
+  }
+
+  #free(hive: SimulatedHive): number {
+    return hive.memoryBytes - hive.promised - sum(hive, (worker) => worker.bytes);
   }
 
   // ── workers ──
@@ -185,7 +289,16 @@ export class World {
     if (hive.isSilent || this.#random.chance(this.#faults.spawnSilent)) return;
     if (this.#random.chance(this.#faults.spawnRefused)) return fail(new RbeeError("VRAM_EXHAUSTED"));
     if (this.#random.chance(this.#faults.spawnDies)) return fail(new RbeeError("WORKER_START_FAILED"));
+    const bytes = takenBy(demand.model, slots ?? 1);
+    if (bytes > this.#free(hive)) {
+      this.memoryRefusals++;
+      const available = Math.floor(this.#free(hive) / 1024 / 1024);
+      return fail(new RbeeError("VRAM_EXHAUSTED", { details: { available, backend: "cpu", device: 0 } }));
+    }
+    if (bytes > 0 && !hive.models.has(demand.model)) return fail(new RbeeError("MODEL_NOT_FOUND"));
+    hive.promised += bytes;
     this.#later(20, 900, () => {
+      hive.promised -= bytes;
       if (!hive.isUp) return this.#tell({ type: "spawnFailed", spawn, error: new RbeeError("CONNECTION_LOST") });
       const worker = this.#addWorker(hive, demand, slots ?? 1);
       const answered: SchedulerEvent = {
@@ -208,6 +321,7 @@ export class World {
       node: hive.node,
       demand,
       slots,
+      bytes: takenBy(demand.model, slots),
       state: "loading",
       layers: 0,
       streams: new Map(),
@@ -215,8 +329,24 @@ export class World {
       lastUsed: this.#clock.now,
     };
     hive.workers.set(worker.id, worker);
+    this.fullest = Math.max(this.fullest, sum(hive, (one) => one.bytes) / hive.memoryBytes);
     this.#changed(hive);
     return worker;
+  }
+
+  /** Loads that many workers on every hive before anything begins, of models that it then has. */
+  fill(workersEach: number): void {
+    for (const hive of this.hives.values()) {
+      for (let n = 0; n < workersEach; n++) {
+        const model = this.#random.pick(["builtin:tiny", ...hubModels]);
+        if (takenBy(model, 1) > this.#free(hive)) continue;
+        if (factsOf(model)) hive.models.add(model);
+        const worker = this.#addWorker(hive, { model }, 1);
+        worker.layers = layersTotal;
+        worker.state = "ready";
+        worker.freeSince = 0;
+      }
+    }
   }
 
   #load(worker: SimulatedWorker): void {
@@ -275,6 +405,7 @@ export class World {
 
   #stopWorker(node: string, id: string): void {
     const worker = this.hives.get(node)?.workers.get(id);
+    if (this.#random.chance(this.#faults.stopIgnored)) return;
     if (worker) this.#later(100, 5_000, () => this.#endWorker(worker, { reason: "stopped" }));
   }
 
@@ -358,6 +489,15 @@ const loadFailed: Omit<WorkerGone, "worker_id"> = {
   error: { code: "MODEL_LOAD_FAILED", message: "Cannot load the model: the file is cut", details: {} },
 };
 
+/** What a worker has taken by now. */
+const taken = (worker: SimulatedWorker): number => worker.bytes * worker.layers / layersTotal;
+
+function sum(hive: SimulatedHive, of: (worker: SimulatedWorker) => number): number {
+  let all = 0;
+  for (const worker of hive.workers.values()) all += of(worker);
+  return all;
+}
+
 function recordOf(worker: SimulatedWorker): WorkerRecord {
   const used = worker.streams.size + worker.direct;
   const isReady = worker.state === "ready";
@@ -377,5 +517,6 @@ function recordOf(worker: SimulatedWorker): WorkerRecord {
     layers_loaded: worker.layers,
     layers_total: layersTotal,
     keep_s: worker.demand.keepS,
+    memory_bytes: taken(worker),
   };
 }

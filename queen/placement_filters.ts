@@ -1,0 +1,215 @@
+/**
+ * Whether a machine could take a task that needs a new worker there, and on which device: a chain of filters, each with
+ * its reason in words and numbers. Pure.
+ *
+ * @module
+ */
+import type { ErrorCode, RbeeError } from "../protocol/error.ts";
+import { limits } from "../protocol/limits.ts";
+import type { ModelFacts } from "../protocol/model.ts";
+import { type Backend, backendsOf, type Gpu, type Machine } from "../protocol/node.ts";
+import type { Demand, Job, Known, NodeView, Room, Rooms, Takes } from "./known.ts";
+import { deviceName, evictionsFor, fitsInto, type Load, type Need, partNeed, wholeNeeds } from "./placement_memory.ts";
+import { mbDown, mbUp } from "./placement_text.ts";
+
+/** Why a machine does not come into question. */
+export interface Refusal {
+  readonly node: string;
+  readonly code: ErrorCode;
+  readonly reason: string;
+  /** In MB. */
+  readonly required?: number;
+  readonly available?: number;
+  readonly details?: Readonly<Record<string, unknown>>;
+  /** What the machine itself said, when it was asked. */
+  readonly error?: RbeeError;
+  /** The model is not on its disk. */
+  readonly needsFetch?: boolean;
+  /** Workers that are busy and hold what is short: it fits once they are done. */
+  readonly blockers?: readonly string[];
+}
+
+/** How a machine would take the task. */
+export interface Fit {
+  readonly node: NodeView;
+  readonly backend: Backend;
+  readonly device: number;
+  readonly need?: Need;
+  readonly takes?: Takes;
+  readonly availableBytes?: number;
+  readonly evicts: readonly string[];
+  readonly onDisk: boolean;
+  /** 0 when it is there, or nobody knows. */
+  readonly downloadBytes: number;
+}
+
+/** What is asked of every machine. One for each decision: what is the same for all machines is counted once. */
+export class Question {
+  readonly facts?: ModelFacts;
+  /** Its file must be there before a worker can be started: it lies at a hub. */
+  readonly isFetched: boolean;
+  readonly load?: Load;
+  readonly #needs = new Map<Backend, readonly Need[]>();
+
+  constructor(readonly demand: Demand, readonly job: Job, readonly known: Known) {
+    this.isFetched = isFromHub(demand.model);
+    this.facts = demand.model.startsWith("builtin:") ? undefined : known.facts(demand.model);
+    this.load = this.facts && { facts: this.facts, ctx: demand.ctx, slots: job.slots };
+  }
+
+  /** Returns what the model takes on such a device, for each context that would do; undefined: nobody knows. */
+  needs(backend: Backend): readonly Need[] | undefined {
+    if (!this.load) return undefined;
+    const known = this.#needs.get(backend);
+    if (known) return known;
+    const needs = wholeNeeds(this.load, backend);
+    this.#needs.set(backend, needs);
+    return needs;
+  }
+}
+
+/** Whether a model comes from somewhere else when it is not on disk. */
+export const isFromHub = (model: string): boolean => /^(hf:|https?:)/.test(model);
+
+/** Returns how this machine would take the task, or why not. */
+export function fitOn(node: NodeView, question: Question): Fit | Refusal {
+  const avoided = question.job.avoid?.get(node.name);
+  if (avoided) return { node: node.name, code: avoided.code, reason: avoided.message, error: avoided };
+  const { machine } = node;
+  const where = machine
+    ? devicesFor(node.name, machine, question.demand)
+    : [{ backend: question.demand.backend ?? "cpu" as const, device: 0 }];
+  if (!Array.isArray(where)) return where;
+  const onDisk = !question.isFetched || (node.models?.has(question.demand.model) ?? false);
+  const downloadBytes = onDisk ? 0 : question.facts?.size_bytes ?? 0;
+  const noDisk = machine && diskShort(node.name, machine, downloadBytes);
+  if (noDisk) return noDisk;
+  const rooms = question.load && question.known.rooms(node.name);
+  if (!rooms) {
+    return { node, ...where[0], evicts: [], onDisk, downloadBytes, need: question.needs(where[0].backend)?.[0] };
+  }
+  return memoryOn({ node, onDisk, downloadBytes }, where, { question, rooms });
+}
+
+/** Whether a machine has what the demand names, whatever its memory. */
+export function mayRunOn(node: NodeView | undefined, { demand, job }: Question): boolean {
+  if (!node || (demand.node !== undefined && demand.node !== node.name) || job.avoid?.has(node.name)) return false;
+  return node.machine === undefined || Array.isArray(devicesFor(node.name, node.machine, demand));
+}
+
+/** Whether it is one. */
+export const isRefusal = (one: Fit | Refusal): one is Refusal => "code" in one;
+
+interface Device {
+  readonly backend: Backend;
+  readonly device: number;
+}
+
+/** The devices that the demand leaves open, in the order in which a hive tries them: GPUs first, the roomiest first. */
+function devicesFor(node: string, machine: Machine, { backend, device }: Demand): Device[] | Refusal {
+  if (backend === undefined && machine.gpus.length === 0 && !device) return onlyCpu;
+  const gpus = machine.gpus.filter((gpu) => backend === undefined || gpu.backend === backend);
+  const fitting = gpus.filter((gpu) => device === undefined || gpu.index === device)
+    .sort((a: Gpu, b: Gpu) => b.memory_free_bytes - a.memory_free_bytes)
+    .map((gpu) => ({ backend: gpu.backend, device: gpu.index }));
+  if ((backend ?? "cpu") === "cpu" && (device ?? 0) === 0) fitting.push({ backend: "cpu", device: 0 });
+  if (fitting.length > 0) return fitting;
+  const available = backendsOf(machine.gpus).map((one) => one.name);
+  if (backend !== undefined && !available.includes(backend)) {
+    const reason = `it has no ${backend}, only ${available.join(", ")}`;
+    return { node, code: "BACKEND_UNAVAILABLE", reason, details: { backend, available } };
+  }
+  const indexes = (backend ?? "cpu") === "cpu" ? [0] : gpus.map((gpu) => gpu.index);
+  const kind = backend ?? "cpu";
+  const reason = `it has no ${kind} device ${device}, only ${indexes.join(", ") || "0"}`;
+  return { node, code: "DEVICE_NOT_AVAILABLE", reason, details: { backend: kind, device, available: indexes } };
+}
+
+const onlyCpu: Device[] = [{ backend: "cpu", device: 0 }];
+
+function diskShort(node: string, machine: Machine, bytes: number): Refusal | undefined {
+  const free = machine.disk_free_bytes;
+  if (bytes === 0 || free === undefined || free >= bytes + limits.downloadSpareBytes) return undefined;
+  const [required, available] = [mbUp(bytes + limits.downloadSpareBytes), mbDown(free)];
+  const reason = `its disk has ${available} MB free, the model needs ${required} MB`;
+  return { node, code: "INSUFFICIENT_DISK", reason, required, available };
+}
+
+/** The first device with room as it is; else the first one on which idle workers can make room. */
+function memoryOn(
+  fit: Pick<Fit, "node" | "onDisk" | "downloadBytes">,
+  devices: readonly Device[],
+  { question, rooms }: { question: Question; rooms: Rooms },
+): Fit | Refusal {
+  const tries = devices.map((one) => tryDevice(one, question, rooms));
+  for (const { where, room, need } of tries) {
+    if (!fitsInto(need, rooms, room, asItIs)) continue;
+    return {
+      ...fit,
+      ...where,
+      need,
+      takes: takesOf(where, need),
+      availableBytes: availableOf(where, rooms, room),
+      evicts: [],
+    };
+  }
+  for (const { where, room, need } of tries) {
+    if (!fitsInto(need, rooms, room, withIdle)) continue;
+    const takes = takesOf(where, need);
+    const evicts = evictionsFor(takes, fit.node.name, question.known);
+    if (evicts) return { ...fit, ...where, need, takes, availableBytes: availableOf(where, rooms, room), evicts };
+  }
+  return { ...memoryShort(fit.node.name, tries, { question, rooms }), needsFetch: !fit.onDisk };
+}
+
+interface Try {
+  readonly where: Device;
+  readonly room?: Room;
+  readonly need: Need;
+}
+
+/** The largest context that fits as it is, else the smallest: for its sake as few workers end as possible. */
+function tryDevice(where: Device, question: Question, rooms: Rooms): Try {
+  const needs = question.needs(where.backend)!;
+  const room = where.backend === "cpu" ? undefined : rooms.devices.get(deviceName(where.backend, where.device));
+  const whole = needs.find((need) => fitsInto(need, rooms, room, asItIs)) ?? needs.at(-1)!;
+  if (where.backend === "cpu" || fitsInto(whole, rooms, room, withIdle)) return { where, room, need: whole };
+  // Too small for all of it: as many layers as fit.
+  const part = partNeed(question.load!, where.backend, room?.free ?? 0);
+  return { where, room, need: part ?? whole };
+}
+
+const asItIs = ["free"] as const;
+const withIdle = ["free", "leaving", "idle"] as const;
+
+const takesOf = ({ backend, device }: Device, need: Need): Takes => ({
+  backend,
+  deviceIndex: device,
+  host: need.host,
+  device: need.device,
+});
+
+const availableOf = (where: Device, rooms: Rooms, room: Room | undefined): number =>
+  where.backend === "cpu" ? rooms.host.free : room?.free ?? 0;
+
+function memoryShort(
+  node: string,
+  tries: readonly Try[],
+  { question, rooms }: { question: Question; rooms: Rooms },
+): Refusal {
+  const all = ["free", "leaving", "idle", "busy"] as const;
+  const later = tries.find(({ room, need }) => fitsInto(need, rooms, room, all));
+  const { where, room, need } = later ?? tries.at(-1)!;
+  const isHost = need.device === 0 || need.host > rooms.host.free + rooms.host.idle;
+  const place = isHost ? rooms.host : room;
+  const required = mbUp(isHost ? need.host : need.device);
+  const available = mbDown((place?.free ?? 0) + (place?.leaving ?? 0) + (place?.idle ?? 0));
+  const blockers = later
+    ? question.known.workersOn(node).filter((w) => w.memory !== undefined && !w.leaving).map((w) => w.id)
+    : undefined;
+  const what = isHost ? "memory" : `memory of ${where.backend} ${where.device}`;
+  const reason = `${what}: need ${required} MB, have ${available} MB` +
+    (later ? " until its busy workers are done" : "");
+  const details = { backend: where.backend, device: where.device };
+  return { node, code: "VRAM_EXHAUSTED", reason, required, available, details, blockers };
+}

@@ -1,0 +1,118 @@
+/**
+ * How good a place is for a task: the seconds until its answer is expected to be whole, and a little for what else
+ * counts. The smaller the time the higher the score. Pure.
+ *
+ * @module
+ */
+import { localNodeName } from "../protocol/node.ts";
+import type { Job, Known, NodeView, WorkerView } from "./known.ts";
+import type { Fit } from "./placement_filters.ts";
+import { tokensPerBlock } from "./prefixes.ts";
+import { type Speed, speedOf } from "./speeds.ts";
+
+/** What counts beside the expected seconds, in seconds. */
+export const weights = Object.freeze({
+  /** The prompt's tokens that a worker has seen count so often: their time is certain, that of the answer is a guess. */
+  prefix: 2,
+  /** For each busy slot of a worker: streams share its time, and more so than their number when they come and go. */
+  heldSlot: 0.01,
+  /** For each worker of a machine that a new one would share it with. */
+  neighbour: 0.1,
+  /** For an idle worker that must end, beside the time that this takes. */
+  eviction: 3,
+  /** For a machine with no free memory, in proportion. */
+  fullMemory: 0.05,
+  /** Over the connection to another machine. */
+  hop: 0.002,
+  /** For a hive that must be started, one that is being started, and one that could not be had the last time. */
+  hiveDown: 5,
+  hiveStarting: 2,
+  hiveFailed: 10_000,
+  /** What every load takes, and bytes of weights that are read in a second. */
+  load: 0.5,
+  loadBytesPerSecond: 500e6,
+});
+
+/** What is expected of a place, in seconds. */
+export interface Expected {
+  /** Until the first token. */
+  readonly firstToken: number;
+  /** Until the whole answer. */
+  readonly answer: number;
+  readonly score: number;
+  readonly speed: Speed;
+}
+
+/** Nothing is known of the task but what it wants. */
+export const usualJob: Job = Object.freeze({ promptTokens: 64, answerTokens: 256 });
+
+/** Returns what is expected of a worker that waits or has a free slot; `waitMs` until it has one. */
+export function expectedOf(worker: WorkerView, job: Job, known: Known, waitMs = 0): Expected {
+  const speed = speedOfWorker(worker, known.node(worker.node)?.speeds, known.facts(worker.model)?.size_bytes);
+  const cached = job.blocks && job.blocks.length > 0
+    ? Math.min(job.promptTokens, known.cachedBlocks(worker.id, job.blocks) * tokensPerBlock)
+    : 0;
+  const others = Math.min(worker.slotsHeld, worker.slotsTotal - 1);
+  const prefill = (job.promptTokens - cached) / speed.prefill * (others + 1);
+  const firstToken = waitMs / 1_000 + prefill + hop(worker.node);
+  const answer = firstToken + job.answerTokens / speed.decode * (others + 1);
+  const extra = others * weights.heldSlot - (weights.prefix - 1) * cached / speed.prefill;
+  return { firstToken, answer, score: -(answer + extra), speed };
+}
+
+/** Speeds by worker, as long as what they were taken from is the same. */
+const lastSpeeds = new WeakMap<WorkerView, { from: NodeView["speeds"]; size?: number; speed: Speed }>();
+
+function speedOfWorker(worker: WorkerView, from: NodeView["speeds"], size: number | undefined): Speed {
+  const last = lastSpeeds.get(worker);
+  if (last && last.from === from && last.size === size) return last.speed;
+  const speed = speedOf(from, { backend: worker.backend ?? "cpu", device: worker.device ?? 0 }, size);
+  lastSpeeds.set(worker, { from, size, speed });
+  return speed;
+}
+
+/** Returns what is expected of a new worker. */
+export function expectedOfNew(fit: Fit, job: Job, known: Known, sizeBytes: number | undefined): Expected {
+  const { node, backend, device } = fit;
+  const speed = speedOf(node.speeds, { backend, device }, sizeBytes);
+  const firstToken = coldSeconds(fit, known, sizeBytes) + job.promptTokens / speed.prefill;
+  const answer = firstToken + job.answerTokens / speed.decode;
+  return { firstToken, answer, score: -(answer + extraOfNew(fit, known)), speed };
+}
+
+/** Seconds until a new worker could begin. */
+function coldSeconds(fit: Fit, known: Known, sizeBytes: number | undefined): number {
+  const { node } = fit;
+  const hive = node.hive === "up" ? 0 : node.hive === "starting" ? weights.hiveStarting : weights.hiveDown;
+  const evict = fit.evicts.length > 0 ? 1 : 0;
+  const load = weights.load + (sizeBytes ?? 0) / weights.loadBytesPerSecond;
+  return hive + evict + load + fit.downloadBytes / known.fetchBytesPerSecond + hop(node.name);
+}
+
+function extraOfNew(fit: Fit, known: Known): number {
+  const { node } = fit;
+  const failed = node.hive !== "up" && node.error !== undefined ? weights.hiveFailed : 0;
+  const total = node.machine?.memory_total_bytes ?? 0;
+  const used = total > 0 ? 1 - node.machine!.memory_available_bytes / total : 0;
+  return failed + known.workersOn(node.name).length * weights.neighbour + fit.evicts.length * weights.eviction +
+    used * weights.fullMemory;
+}
+
+const hop = (node: string): number => node === localNodeName ? 0 : weights.hop;
+
+/** Equal enough that chance may choose: within a thousandth of a second. */
+const equal = 0.000_9;
+
+/** Returns the best of several; of equals the one that `tie` (0 to 1) falls on. Undefined of none. */
+export function bestOf<T>(options: readonly T[], scoreOf: (option: T) => number, tie: number): T | undefined {
+  let best = -Infinity;
+  let equals: T[] = [];
+  for (const option of options) {
+    const score = scoreOf(option);
+    if (score > best + equal) {
+      best = score;
+      equals = [option];
+    } else if (score >= best - equal) equals.push(option);
+  }
+  return equals[Math.floor(tie * equals.length)];
+}

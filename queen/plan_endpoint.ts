@@ -1,0 +1,61 @@
+/**
+ * The endpoint that says what would become of a task. It asks hives and starts those that do not run, so that something
+ * can be said of their machines; no worker is started for it, and nothing is fetched.
+ *
+ * @module
+ */
+import { limits } from "../protocol/limits.ts";
+import type { Plan } from "../protocol/plan.ts";
+import { queenRoutes } from "../protocol/queen_routes.ts";
+import { sleep } from "../runtime/call.ts";
+import { within } from "../runtime/process.ts";
+import { type Endpoint, endpoint } from "../runtime/serve.ts";
+import type { Effects } from "./effects.ts";
+import type { HiveNews } from "./hive_news.ts";
+import { isFromHub } from "./placement_filters.ts";
+import type { Scheduler } from "./scheduler.ts";
+import type { Tasks } from "./tasks.ts";
+
+/** What it reaches. */
+export interface PlanParts {
+  readonly scheduler: Scheduler;
+  readonly effects: Effects;
+  readonly tasks: Tasks;
+  readonly news: HiveNews;
+}
+
+/** Returns the endpoint. */
+export function planEndpoint(parts: PlanParts): Endpoint {
+  const { scheduler, tasks } = parts;
+  return endpoint(queenRoutes.plan, async ({ body, context }): Promise<Plan> => {
+    const demand = tasks.demandOf(body);
+    await askHives(parts, body.node);
+    if (isFromHub(demand.model)) await askModel(parts, demand.model, { node: body.node, signal: context.signal });
+    return scheduler.plan(demand, body.slots);
+  });
+}
+
+/** Waits until every hive has shown what it has, or could not be had, or the time is over. */
+async function askHives({ scheduler, effects, news }: PlanParts, only: string | undefined): Promise<void> {
+  const missing = new Set(
+    scheduler.nodes().filter((n) => n.hive !== "up" && (only === undefined || n.name === only)).map((n) => n.name),
+  );
+  if (missing.size === 0) return;
+  const all = Promise.withResolvers<void>();
+  using _listening = news.listen((one) => {
+    if (one.kind === "told") return;
+    missing.delete(one.node);
+    if (missing.size === 0) all.resolve();
+  });
+  for (const node of [...missing]) effects.dispatch({ type: "hiveWanted", node });
+  await within(all.promise, limits.planHivesMs);
+}
+
+async function askModel(
+  { scheduler, effects }: PlanParts,
+  model: string,
+  { node, signal }: { node: string | undefined; signal: AbortSignal },
+): Promise<void> {
+  effects.dispatch({ type: "modelWanted", model, node });
+  while (scheduler.isLookedUp(model)) await sleep(limits.queenPollMs, signal);
+}
