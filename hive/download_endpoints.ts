@@ -9,6 +9,7 @@ import { type Endpoint, endpoint } from "../runtime/serve.ts";
 import type { Downloads } from "./downloads.ts";
 import type { RemoteRef } from "./hub.ts";
 import type { LocalModel, Models } from "./models.ts";
+import { discardDamaged } from "./remove_model.ts";
 
 /** What they answer from. */
 export interface DownloadParts {
@@ -30,6 +31,7 @@ export function downloadEndpoints({ models, downloads }: DownloadParts): Endpoin
     endpoint(hiveRoutes.downloadModel, async ({ body }) => {
       const ref = models.parse(body.model_ref);
       if (!isRemote(ref)) return { download_id: "here", local_path: (await models.find(ref)).path };
+      await discardDamaged(models, ref); // it has the name and length of one that is whole
       return await downloads.start(ref, body.source, body.files);
     }),
     endpoint(hiveRoutes.receiveModel, async ({ params, query, context }) => {

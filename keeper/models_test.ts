@@ -112,7 +112,7 @@ Deno.test("an ambiguous model shows what there is, what fits, and a line that wo
     { name: "Q4_K_M", quantization: "Q4_K_M", size_bytes: 2 * 1024 ** 2, fits: true },
     { name: "F16", quantization: "F16", size_bytes: 90 * 1024 ** 3, fits: false },
   ];
-  const error = new RbeeError("MODEL_AMBIGUOUS", { details: { model_ref: "hf:org/repo", variants } });
+  const error = new RbeeError("MODEL_AMBIGUOUS", { details: { repository: "hf:org/repo", variants } });
   const onModel = async (out: StreamWriter) => {
     await out.write(encodeJsonEvent(toErrorBody(error)) + doneText);
   };
@@ -125,14 +125,17 @@ Deno.test("an ambiguous model shows what there is, what fits, and a line that wo
 });
 
 Deno.test("a repository that is not for everybody: the error tells how rbee gets the token", async () => {
-  const error = new RbeeError("ACCESS_DENIED", { details: { model_ref: "hf:meta/secret:Q4_0" } });
+  const error = new RbeeError("ACCESS_DENIED", {
+    hint: "Accept its terms",
+    details: { page: "https://huggingface.co/meta/secret" },
+  });
   const onModel = async (out: StreamWriter) => {
     await out.write(encodeJsonEvent(toErrorBody(error)) + doneText);
   };
   await using queen = new StandInQueen({ onModel });
   const { stderr } = await runKeeper(["models", "pull", "hf:meta/secret:Q4_0"], queen);
-  assert.match(stderr, /huggingface\.co\/meta\/secret/);
-  assert.match(stderr, /HF_TOKEN=hf_\.\.\. rbee models pull hf:meta\/secret:Q4_0/);
+  assert.match(stderr, /Suggestion: Accept its terms\n/);
+  assert.match(stderr, /HF_TOKEN=hf_\.\.\. rbee models pull hf:meta\/secret /);
 });
 
 Deno.test("rm, verify and import tell what came of it, and end with 1 when it is not good", async () => {

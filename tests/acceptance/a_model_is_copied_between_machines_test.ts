@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { clusterMissing } from "../support/cluster.ts";
+import { HubServer } from "../support/hub_server.ts";
+import { modelOf } from "../support/hub_world.ts";
+import { onNodes } from "../support/nodes.ts";
+
+const repo = "acme/story-GGUF";
+const ref = `hf:${repo}:Q4_K_M`;
+const model = modelOf(20 * 1024 * 1024);
+const missing = clusterMissing();
+
+Deno.test({
+  name: `a model that another machine has comes from there and not from the hub again${missing}`,
+  ignore: missing !== "",
+  fn: () =>
+    onNodes(["one", "two"], async (nodes) => {
+      using hub = new HubServer({ hostname: "0.0.0.0" });
+      await hub.add(repo, { "story-Q4_K_M.gguf": model });
+      const { world } = nodes;
+      for (const name of ["one", "two"]) {
+        const node = nodes.node(name);
+        // Each machine has its own cable to this one.
+        const endpoint = new URL(hub.url);
+        endpoint.hostname = node.host.controlAddress;
+        node.configure({ models: { hf_endpoint: endpoint.origin } });
+      }
+      await world.up();
+      for (const name of ["one", "two"]) await nodes.add(name);
+      const pull = async (name: string) => await world.run("rbee", ["models", "pull", ref, "--node", name]);
+      const first = await pull("one");
+      assert.match(first.stdout, /^✓ .* is on one: 20\.0 MB, downloaded\n$/, first.stderr);
+      const second = await pull("two");
+      assert.match(second.stdout, /^✓ .* is on two: 20\.0 MB, copied from another machine\n$/, second.stderr);
+      assert.match(second.stderr, /📦 Copying hf:acme\/story-GGUF:Q4_K_M from one to two/);
+      // The file once, and its header for each machine.
+      assert.ok(hub.bytesSent() <= model.length * 1.05 + 2 * 1024 * 1024, `${hub.bytesSent()} bytes`);
+      const { text } = await world.call({ who: "queen" }, "GET /metrics");
+      assert.match(text, new RegExp(`^rbee_queen_model_bytes_copied_total ${model.length}$`, "m"));
+      const list = await world.run("rbee", ["models", "list", "--json"]);
+      const rows = JSON.parse(list.stdout).models as { node: string; ref: string; digest: string }[];
+      const ours = rows.filter(({ ref: one }) => one === ref);
+      assert.deepEqual(ours.map(({ node }) => node).sort(), ["one", "two"], list.stdout);
+      assert.equal(new Set(ours.map(({ digest }) => digest)).size, 1);
+      const verified = await world.run("rbee", ["models", "verify", ref, "--node", "two"]);
+      assert.equal(verified.code, 0, verified.stderr);
+      const removed = await world.run("rbee", ["models", "rm", ref, "--node", "one"]);
+      assert.match(removed.stdout, /removed from one/, removed.stderr);
+      await nodes.down();
+    }),
+});
