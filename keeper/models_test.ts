@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { RbeeError, toErrorBody } from "../protocol/error.ts";
 import { doneText, encodeJsonEvent } from "../protocol/sse.ts";
 import type { StreamWriter } from "../runtime/event_stream.ts";
+import { memoryText } from "./models_text.ts";
 import { timeText } from "./setup.ts";
 import { runKeeper, startKeeper, until } from "./testdata/run_keeper.ts";
 import { StandInQueen } from "./testdata/stand_in_queen.ts";
@@ -66,6 +67,24 @@ Deno.test("show finds a model by its name, its reference and an alias, and says 
   assert.equal(missing.code, 1);
   assert.match(missing.stderr, /MODEL_NOT_FOUND[^]*rbee models pull tinyllama fetches it/);
   assert.match((await runKeeper(["models", "show", "what is this"], queen)).stderr, /INVALID_MODEL_REF/);
+});
+
+Deno.test("what a model takes of memory is told for usual contexts and its largest", () => {
+  const shape = {
+    ...{ architecture: "llama", layers: 30, context_length: 8_192, vocab_size: 49_152, embedding_length: 576 },
+    ...{
+      feed_forward_length: 1_536,
+      head_count: 9,
+      kv_elements_per_token: 11_520,
+      layer_bytes: 70e6,
+      other_bytes: 28e6,
+    },
+  };
+  assert.match(
+    memoryText({ size_bytes: 98e6, shape }),
+    /^\d+\.\d MB with 4096 tokens of context, \d+\.\d MB with 8192 tokens of context$/,
+  );
+  assert.match(memoryText({ size_bytes: 98e6, shape: null }), /^\d+\.\d MB with 4096 tokens of context$/);
 });
 
 Deno.test("pull tells how far it is, and where the model is then", async () => {
