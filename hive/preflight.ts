@@ -107,7 +107,7 @@ function wholeAt(input: PreflightInput, gpu?: Gpu): Placement | undefined {
     if (!fits(need, input.machine, gpu)) continue;
     const isRoomy = wish.ctx !== undefined || isContextModest(need, input.machine, gpu);
     if (!isRoomy && index < choices.length - 1) continue;
-    return { ...placeOf(gpu), ...partWished(wish, gpu), ...(isRoomy && index === 0 ? {} : { ctx }), need };
+    return { ...placeOf(gpu), ...partWished(input, gpu), ...(isRoomy && index === 0 ? {} : { ctx }), need };
   }
   return undefined;
 }
@@ -130,8 +130,10 @@ function placeOf(gpu: Gpu | undefined): Pick<Placement, "backend" | "device" | "
   return gpu ? { backend: gpu.backend, device: gpu.index, gpuName: gpu.name } : { backend: "cpu", device: 0 };
 }
 
-function partWished({ gpuLayers }: PreflightWish, gpu: Gpu | undefined): Pick<Placement, "gpuLayers"> {
-  return gpu && gpuLayers !== undefined ? { gpuLayers } : {};
+/** All layers are said by saying nothing: to llama.cpp the output is one more. */
+function partWished({ model, wish }: PreflightInput, gpu: Gpu | undefined): Pick<Placement, "gpuLayers"> {
+  const { gpuLayers = Infinity } = wish;
+  return gpu && gpuLayers < (model.shape?.layers ?? Infinity) ? { gpuLayers } : {};
 }
 
 function needAt(

@@ -171,6 +171,8 @@ Deno.test("layers that were asked for stay as they are", () => {
   const gpus = [gpu("cuda", 0, 7_600, 8_192)];
   const placed = place({ freeMb: 16_000, gpus, shape: eightB, wish: { backend: "cuda", gpuLayers: 10 } });
   assert.equal(placed.gpuLayers, 10);
+  const all = place({ gpus: [gpu("cuda", 0, 23_000)], shape: eightB, wish: { backend: "cuda", gpuLayers: 32 } });
+  assert.equal(all.gpuLayers, undefined, "all of them are the whole model, its output too");
   assert.equal(place({ freeMb: 16_000, gpus, shape: eightB, wish: { gpuLayers: 0 } }).backend, "cpu");
   const tight = { gpus: [gpu("cuda", 0, 2_000)], shape: eightB, wish: { backend: "cuda", gpuLayers: 30 } } as const;
   assert.equal(refusal({ freeMb: 16_000, ...tight, gpus: [...tight.gpus] }).details.available, 2_000);

@@ -37,9 +37,9 @@ export interface Planner {
 }
 
 /**
- * Returns the plan, made with what is free now; `promise` keeps its memory until a process holds it. Throws what model, probe and preflight throw:
- * `INVALID_MODEL_REF`, `MODEL_NOT_FOUND`, `MODEL_LOAD_FAILED`, `MODEL_INCOMPATIBLE`, `CONFIG_INVALID`, `VRAM_EXHAUSTED`,
- * `BACKEND_UNAVAILABLE`, `DEVICE_NOT_AVAILABLE`.
+ * Returns the plan, made with what is free now; `promise` keeps its memory until a process holds it. Throws what model,
+ * probe and preflight throw: `INVALID_MODEL_REF`, `MODEL_NOT_FOUND`, `MODEL_LOAD_FAILED`, `MODEL_INCOMPATIBLE`,
+ * `CONFIG_INVALID`, `VRAM_EXHAUSTED`, `BACKEND_UNAVAILABLE`, `DEVICE_NOT_AVAILABLE`.
  */
 export async function planSpawn(
   wish: SpawnWorker,

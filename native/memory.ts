@@ -18,8 +18,8 @@ export interface MachineMemory {
 export interface CgroupMemory {
   readonly limitBytes: number;
   readonly currentBytes: number;
-  /** Page cache that the kernel gives up first; it counts as held, but is as good as free. */
-  readonly inactiveFileBytes: number;
+  /** Page cache: it counts as held, but the kernel gives it up when memory is wanted, as `MemAvailable` has it too. */
+  readonly cacheBytes: number;
 }
 
 /** Returns total and available memory from the text of /proc/meminfo, or undefined when it is none. */
@@ -41,7 +41,7 @@ export function boundMemory(machine: MachineMemory, groups: readonly CgroupMemor
   let { totalBytes, availableBytes } = machine;
   for (const group of groups) {
     totalBytes = Math.min(totalBytes, group.limitBytes);
-    const held = Math.max(0, group.currentBytes - group.inactiveFileBytes);
+    const held = Math.max(0, group.currentBytes - group.cacheBytes);
     availableBytes = Math.min(availableBytes, Math.max(0, group.limitBytes - held));
   }
   return { totalBytes, availableBytes };
@@ -58,11 +58,10 @@ export function cgroupMemory(files: KernelFiles): CgroupMemory[] {
       : [bytes("memory.limit_in_bytes")];
     const limitBytes = Math.min(...limits.filter((limit) => limit !== undefined));
     if (limitBytes === Infinity) return [];
-    const [current, cache] = found.version === 2
-      ? ["memory.current", "inactive_file"]
-      : ["memory.usage_in_bytes", "total_inactive_file"];
-    const inactiveFileBytes = parseCgroupStat(files.read(`${folder}/memory.stat`), cache);
-    return [{ limitBytes, currentBytes: bytes(current) ?? 0, inactiveFileBytes }];
+    const [current, total] = found.version === 2 ? ["memory.current", ""] : ["memory.usage_in_bytes", "total_"];
+    const stat = files.read(`${folder}/memory.stat`);
+    const cacheBytes = parseCgroupStat(stat, `${total}inactive_file`) + parseCgroupStat(stat, `${total}active_file`);
+    return [{ limitBytes, currentBytes: bytes(current) ?? 0, cacheBytes }];
   });
 }
 

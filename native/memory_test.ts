@@ -39,11 +39,11 @@ Deno.test("a container's limit binds, and its page cache counts as free", () => 
     "/sys/fs/cgroup/memory.stat": fixture("cgroup_v2_memory_stat.txt"),
   });
   assert.deepEqual(cgroupMemory(files), [
-    { limitBytes: 7_864_320_000, currentBytes: 2_481_475_584, inactiveFileBytes: 4096 },
+    { limitBytes: 7_864_320_000, currentBytes: 2_481_475_584, cacheBytes: 57_344 },
   ]);
   assert.deepEqual(machineMemory(files), {
     totalBytes: 7_864_320_000,
-    availableBytes: 7_864_320_000 - 2_481_475_584 + 4096,
+    availableBytes: 7_864_320_000 - 2_481_475_584 + 57_344,
   });
 });
 
@@ -69,15 +69,15 @@ Deno.test("version 1 is read by its own names, and its huge number is no limit",
     [`${root}/memory.limit_in_bytes`]: fixture("cgroup_v1_limit_in_bytes_none.txt"),
     [`${root}/box/memory.limit_in_bytes`]: "67108864\n",
     [`${root}/box/memory.usage_in_bytes`]: "6537216\n",
-    [`${root}/box/memory.stat`]: "inactive_file 7\ntotal_inactive_file 4096\n",
+    [`${root}/box/memory.stat`]: "inactive_file 7\nactive_file 9\ntotal_inactive_file 4096\ntotal_active_file 1000\n",
   });
   assert.deepEqual(cgroupMemory(files), [
-    { limitBytes: 67_108_864, currentBytes: 6_537_216, inactiveFileBytes: 4096 },
+    { limitBytes: 67_108_864, currentBytes: 6_537_216, cacheBytes: 5096 },
   ]);
 });
 
 Deno.test("a group over its limit leaves nothing, not less than nothing", () => {
-  const group = { limitBytes: 10, currentBytes: 30, inactiveFileBytes: 5 };
+  const group = { limitBytes: 10, currentBytes: 30, cacheBytes: 5 };
   assert.deepEqual(boundMemory({ totalBytes: 100, availableBytes: 50 }, [group]), {
     totalBytes: 10,
     availableBytes: 0,

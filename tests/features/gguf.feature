@@ -21,6 +21,17 @@ Feature: GGUF files
     And a short question ends by the end-of-text token, not by the limit
     And the same question goes on to the limit when that token is ignored
 
+  @S20 @smollm2
+  Scenario: So it is with a real model of others
+    Given a queen that stays
+    And a worker that has loaded "$SMOLLM2"
+    Then its health says of the model
+      | vocab_size     | 49152  |
+      | eos_token_id   | 2      |
+      | quantization   | Q4_1   |
+      | context_length | 8192   |
+    And "What is the capital of France? Answer with one word." is answered with "Paris" and the end-of-text token
+
   @S21
   Scenario: Each quantization is loaded, answers, and takes memory as it has bits
     The original's three files have 669 to 1260 MB; these are made here, of the small model and of random weights.

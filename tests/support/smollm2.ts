@@ -5,6 +5,9 @@
  */
 import { hasTestModel, TEST_MODEL_LINE, testModelPath } from "../../build/test_model.ts";
 
+/** What fetches it, for a person. */
+export const testModelLine: string = TEST_MODEL_LINE;
+
 /** Where it lies on this machine. */
 export const smollm2: string = testModelPath();
 

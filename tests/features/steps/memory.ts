@@ -115,6 +115,16 @@ suite.step("the memory of the larger model's workers grows from one to the next"
   assert.ok(held[1] - held[0] > 20 && held[2] - held[1] > 40, `${held.join(", ")} MB`);
 });
 
+suite.step(
+  "{string} is answered with {string} and the end-of-text token",
+  async function (prompt: string, wanted: string) {
+    const body = { prompt, max_tokens: 200, temperature: 0, stream: false };
+    const { json, text } = await this.askWorker("POST /v1/inference", body);
+    assert.equal(String(json.stop_reason), "EOS", text);
+    assert.ok(String(json.text).includes(wanted), text);
+  },
+);
+
 suite.step("the hive is asked to start a worker for that file", async function () {
   const body = { model_ref: await this.model("$HUGE"), backend: "cpu", device: 0 };
   this.answer = await this.world.call({ who: "hive" }, "POST /v1/workers/spawn", { body });

@@ -13,6 +13,7 @@ import { canMount } from "../../support/mounts.ts";
 import type { Finished, Program } from "../../support/program.ts";
 import { canRunSshd, me } from "../../support/sshd.ts";
 import { largeForm, slowGguf } from "../../support/slow_gguf.ts";
+import { hasSmollm2, smollm2, testModelLine } from "../../support/smollm2.ts";
 import { canRunNpm } from "../../support/source_repository.ts";
 import type { EventReader } from "../../support/sse_reader.ts";
 import { temporaryFolder } from "../../support/temporary.ts";
@@ -60,11 +61,15 @@ export class Scenario implements AsyncDisposable {
     return this.finished;
   }
 
-  /** Returns a model reference, or (for `$ME`) who runs the tests; `$SLOW`, `$LARGE` and `$HUGE` stand for files that are made when first wanted. */
+  /**
+   * Returns a model reference, or (for `$ME`) who runs the tests; `$SLOW`, `$LARGE` and `$HUGE` stand for files that are
+   * made when first wanted, `$SMOLLM2` for a real model.
+   */
   async model(name: string): Promise<string> {
     const folder = join(temporaryFolder(), "rbee-test-models");
     if (name === "$SLOW") return `file:${await slowGguf({ folder })}`;
     if (name === "$LARGE") return `file:${await slowGguf({ folder, ...largeForm })}`;
+    if (name === "$SMOLLM2") return `file:${smollm2}`;
     if (name === "$ME") return me();
     if (name === "$MTL") return String(must(this.noted.get(name), "a hub"));
     if (name === "$BOX_SLOW") return String(must(this.noted.get(name), "a machine with rbee"));
@@ -153,6 +158,11 @@ export const suite: Suite<Scenario> = new Suite<Scenario>({
     isMet: canMount,
     why: "needs the right to mount in a namespace of its own (unshare -rm)",
     line: "TAGS=@mounts deno task test tests/features",
+  }, {
+    tag: "@smollm2",
+    isMet: () => hasSmollm2,
+    why: "needs the model SmolLM2-135M",
+    line: `${testModelLine}, then TAGS=@smollm2 deno task test tests/features`,
   }, {
     tag: "@gpu",
     isMet: () => false,
