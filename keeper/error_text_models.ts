@@ -19,7 +19,7 @@ export interface ModelErrorText {
 export function ambiguous(error: RbeeError): ModelErrorText {
   const variants = variantsOf(error);
   const one = proposed(variants);
-  const { repository, model_ref: given = repository } = error.details;
+  const given = error.details.model_ref ?? error.details.repository;
   if (!one || typeof given !== "string") return {};
   const [name, revision] = given.split("@");
   return {
