@@ -13,7 +13,7 @@ import { basename } from "../runtime/path.ts";
 import { catalogMigrations } from "./migrations.ts";
 
 /** What a model is known by, besides the id that the catalog gives it. */
-export type CatalogEntry = Omit<z.input<typeof modelRecord>, "id">;
+export type CatalogEntry = Omit<z.input<typeof modelRecord>, "id" | "files">;
 
 /** Schema of one file of a model, as it was when its header was read. */
 export const modelFile = z.object({

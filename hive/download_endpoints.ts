@@ -8,7 +8,7 @@ import type { ModelRef } from "../protocol/model.ts";
 import { type Endpoint, endpoint } from "../runtime/serve.ts";
 import type { Downloads } from "./downloads.ts";
 import type { RemoteRef } from "./hub.ts";
-import type { LocalModel, Models } from "./models.ts";
+import type { Models } from "./models.ts";
 import { discardDamaged } from "./remove_model.ts";
 
 /** What they answer from. */
@@ -24,14 +24,17 @@ export function downloadEndpoints({ models, downloads }: DownloadParts): Endpoin
   return [
     endpoint(hiveRoutes.lookUpModel, async ({ body, context }) => {
       const ref = models.parse(body.model_ref);
-      if (!isRemote(ref)) return localFacts(await models.find(ref));
+      if (!isRemote(ref)) {
+        const { path } = await models.find(ref);
+        return { ...await models.factsOf(ref), local_path: path, download_bytes: 0 };
+      }
       const { facts, localPath, downloadBytes } = await downloads.lookUp(ref, context.signal);
       return { ...facts, local_path: localPath, download_bytes: downloadBytes };
     }),
     endpoint(hiveRoutes.downloadModel, async ({ body }) => {
       const ref = models.parse(body.model_ref);
       if (!isRemote(ref)) return { download_id: "here", local_path: (await models.find(ref)).path };
-      await discardDamaged(models, ref); // it has the name and length of one that is whole
+      await discardDamaged(models, ref);
       return await downloads.start(ref, body.source, body.files);
     }),
     endpoint(hiveRoutes.receiveModel, async ({ params, query, context }) => {
@@ -49,9 +52,4 @@ export function downloadEndpoints({ models, downloads }: DownloadParts): Endpoin
       return download.record;
     }),
   ];
-}
-
-function localFacts({ ref, path, sizeBytes }: LocalModel) {
-  const unknown = { digest: null, quantization: null, shape: null };
-  return { ref, size_bytes: sizeBytes, ...unknown, local_path: path, download_bytes: 0 };
 }

@@ -15,6 +15,8 @@ interface Subscriber {
   /** Whether the picture has changed since it was last sent. */
   dirty: boolean;
   pending: string[];
+  /** What it was last told of models. */
+  models?: HiveStatus["models"];
   cut?: Error;
   wake(): void;
 }
@@ -80,7 +82,7 @@ export class Events {
         if (mine.dirty && earlyMs <= 0) {
           mine.dirty = false;
           nextPictureAt = performance.now() + limits.hiveEventsCoalesceMs;
-          await out.write(encodeJsonEvent(await this.#status(), "status"));
+          await out.write(encodeJsonEvent(newsFor(mine, await this.#status()), "status"));
         } else if (mine.pending.length === 0) {
           if (this.#closed) return;
           await within(wake.promise, mine.dirty ? earlyMs : limits.keepAliveCommentMs);
@@ -92,4 +94,12 @@ export class Events {
       out.signal.removeEventListener("abort", leave);
     }
   }
+}
+
+/** Models are many and change seldom: they are told when they have changed. The same list is the same object. */
+function newsFor(reader: Subscriber, status: HiveStatus): HiveStatus {
+  const { models, ...rest } = status;
+  if (models !== undefined && models === reader.models) return rest;
+  reader.models = models;
+  return status;
 }

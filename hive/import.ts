@@ -8,7 +8,7 @@ import type * as z from "zod";
 import { RbeeError, toRbeeError } from "../protocol/error.ts";
 import type { modelsImported } from "../protocol/hive_routes.ts";
 import { limits } from "../protocol/limits.ts";
-import { type ModelRecord, modelRecord, refOfRecord } from "../protocol/model.ts";
+import { type ModelRecord, refOfRecord } from "../protocol/model.ts";
 import { basename } from "../runtime/path.ts";
 import type { CatalogRow } from "./catalog.ts";
 import { type Candidate, type Finding, isSkipped, type Skipped, whyUnreadable } from "./import_candidate.ts";
@@ -17,7 +17,7 @@ import { cachedModels, cachedRepositories } from "./import_hub_cache.ts";
 import { ollamaFolder, ollamaModels } from "./import_ollama.ts";
 import { placeFiles } from "./import_place.ts";
 import { readModel } from "./model_file.ts";
-import { keyOf } from "./model_row.ts";
+import { keyOf, recordOf } from "./model_row.ts";
 import type { Models } from "./models.ts";
 import { readSidecar, writeSidecar } from "./sidecar.ts";
 import type { Waiter } from "./verify.ts";
@@ -101,7 +101,7 @@ export async function importModels(models: Models, found: AsyncIterable<Finding>
     else {
       try {
         const row = await models.turns.run(keyOf(finding.name), () => take(models, finding, waiter));
-        taken.set(row.id, modelRecord.parse(row));
+        taken.set(row.id, recordOf(row));
       } catch (error) {
         waiter.signal.throwIfAborted();
         const told = toRbeeError(error);

@@ -9,7 +9,8 @@ import { limits } from "../protocol/limits.ts";
 import { basename } from "../runtime/path.ts";
 import { entriesOf, walkFolder } from "./folder_walk.ts";
 import { type Candidate, fileWithin, type Finding } from "./import_candidate.ts";
-import { filesOfModel, pathOfHubPlace, quantOfName, splitOf } from "./model_names.ts";
+import { filesOfModel, quantOfName, splitOf } from "./model_names.ts";
+import { placeOf } from "./model_places.ts";
 
 const repositoryFolder = /^models--([A-Za-z0-9][A-Za-z0-9._-]*?)--([A-Za-z0-9][A-Za-z0-9._-]*)$/;
 const commitName = /^[0-9a-f]{7,64}$/;
@@ -42,7 +43,7 @@ export async function* cachedModels(repositories: readonly string[]): AsyncGener
     for (const snapshot of await entriesOf(`${root}/snapshots`, snapshotsMax)) {
       if (!snapshot.isDirectory || !commitName.test(snapshot.name)) continue;
       const revision = main === undefined || main === snapshot.name ? undefined : snapshot.name;
-      yield* modelsOf({ root, repository: `${name[1]}/${name[2]}`, commit: snapshot.name, revision });
+      yield* modelsOf({ root, org: name[1], repo: name[2], commit: snapshot.name, revision });
     }
   }
 }
@@ -60,7 +61,8 @@ async function mainCommit(root: string): Promise<string | undefined> {
 
 interface Snapshot {
   readonly root: string;
-  readonly repository: string;
+  readonly org: string;
+  readonly repo: string;
   readonly commit: string;
   /** When it is not that of the main branch. */
   readonly revision?: string;
@@ -86,7 +88,7 @@ async function* modelsOf(snapshot: Snapshot): AsyncGenerator<Finding> {
 }
 
 async function modelOf(snapshot: Snapshot, file: string, isOnly: boolean): Promise<Finding> {
-  const { root, repository, commit, revision } = snapshot;
+  const { root, org, repo, commit, revision } = snapshot;
   const folder = `${root}/snapshots/${commit}`;
   const files: Candidate["files"][number][] = [];
   let blob = "";
@@ -94,12 +96,12 @@ async function modelOf(snapshot: Snapshot, file: string, isOnly: boolean): Promi
     const within = await fileWithin(root, `${folder}/${one}`);
     if ("reason" in within) return { path: `${folder}/${one}`, reason: within.reason };
     blob = basename(within.real);
-    files.push({ from: `${folder}/${one}`, to: pathOfHubPlace({ repository, revision, file: one }) });
+    files.push({ from: `${folder}/${one}`, to: placeOf({ provider: "hf", org, repo, revision }, one) });
   }
   const variant = (isOnly ? quantOfName(file) : undefined) ?? file;
   return {
     source: `${folder}/${file}`,
-    name: { provider: "hf", reference: repository, variant: revision ? `${variant}@${revision}` : variant },
+    name: { provider: "hf", reference: `${org}/${repo}`, variant: revision ? `${variant}@${revision}` : variant },
     files,
     ...(files.length === 1 && /^[0-9a-f]{64}$/.test(blob) && { digest: `sha256:${blob}` }),
     mayBeRenamed: false,

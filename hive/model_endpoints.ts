@@ -23,17 +23,15 @@ export interface ModelParts {
   readonly models: Models;
   readonly pool: Pool;
   readonly log: Log;
-  /** Whether a download of that reference is under way. */
-  readonly isDownloading?: (ref: string) => boolean;
 }
 
 /** Returns the endpoints. */
-export function modelEndpoints({ models, pool, log, isDownloading }: ModelParts): Endpoint[] {
+export function modelEndpoints({ models, pool, log }: ModelParts): Endpoint[] {
   const workers = () => pool.workers().map((worker) => worker.facts.modelRef);
   return [
     endpoint(hiveRoutes.models, async () => ({ models: await models.list() })),
     endpoint(hiveRoutes.removeModel, async ({ body }) => {
-      const removed = await removeModel(models, body.model_ref, { workers, isDownloading });
+      const removed = await removeModel(models, body.model_ref, { workers });
       log.info("model removed", { ...removed });
       return removed;
     }),

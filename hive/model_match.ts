@@ -6,7 +6,7 @@
 import { RbeeError } from "../protocol/error.ts";
 import { type ModelRef, type ModelVariant, printModelRef } from "../protocol/model.ts";
 import type { CatalogRow } from "./catalog.ts";
-import { hubPlaceOf, quantOfName } from "./model_names.ts";
+import { hubPlaceOf, pinnedRevision, quantOfName } from "./model_names.ts";
 
 /** What a row is known by at its hub. */
 interface AtHub {
@@ -64,7 +64,8 @@ function atHub(row: Row, folder: string): AtHub {
 }
 
 /** What was asked for without a revision is what the repository's main branch had when it was fetched. */
-function isOfRevision({ revision }: HubRef, at: AtHub): boolean {
+function isOfRevision(ref: HubRef, at: AtHub): boolean {
+  const revision = pinnedRevision(ref.revision);
   if (at.revision === revision) return true;
   return revision !== undefined && /^[0-9a-f]{7,}$/.test(revision) && (at.revision?.startsWith(revision) ?? false);
 }

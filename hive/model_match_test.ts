@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { type ModelRef, parseModelRef } from "../protocol/model.ts";
 import type { RbeeError } from "../protocol/error.ts";
 import { hubRow } from "./model_match.ts";
-import { filesOfModel, hubPlaceOf, pathOfHubPlace, quantOfName, splitOf } from "./model_names.ts";
+import { canonicalVariant, filesOfModel, hubPlaceOf, quantOfName, splitOf } from "./model_names.ts";
+import { placeOf } from "./model_places.ts";
 
 const row = (variant: string, file: string, more: { quantization?: string; damaged?: boolean } = {}) => ({
   variant,
@@ -23,6 +24,7 @@ const all = [q4, q8, old, commit];
 Deno.test("a reference means the row of its variant, however the variant is written", () => {
   for (const text of ["hf:o/r:Q4_K_M", "hf:o/r:q4_k_m", "hf:o/r:model.Q4_K_M.gguf", "hf:o/r:model.Q4_K_M"]) {
     assert.equal(means(text, all), q4, text);
+    assert.equal(means(`${text}@main`, all), q4, "a branch that everybody means");
   }
   for (const text of ["hf:o/r:Q8_0", "hf:o/r:sub/model.Q8_0.gguf", "hf:o/r:model.Q8_0.gguf"]) {
     assert.equal(means(text, all), q8, text);
@@ -62,6 +64,19 @@ Deno.test("a damaged one is meant only when there is no other", () => {
   assert.equal(means("hf:o/r:q4_0", [broken]), broken);
 });
 
+Deno.test("a variant is written one way", () => {
+  for (
+    const [variant, canonical] of [
+      ["q4_k_m", "Q4_K_M"],
+      ["Q4_K_M@main", "Q4_K_M"],
+      ["q4_k_m@v1", "Q4_K_M@v1"],
+      ["model.Q4_K_M.gguf", "model.Q4_K_M.gguf"],
+      ["@main", ""],
+      ["", ""],
+    ]
+  ) assert.equal(canonicalVariant(variant, "/m/hf/o/r/main/model.Q4_K_M.gguf"), canonical);
+});
+
 Deno.test("names tell quantization, split and place", () => {
   for (
     const [name, quant] of [
@@ -82,8 +97,12 @@ Deno.test("names tell quantization, split and place", () => {
     assert.equal(splitOf(odd), undefined, odd);
   }
   assert.deepEqual(filesOfModel("/x/a-00002-of-00002.gguf"), ["/x/a-00001-of-00002.gguf", "/x/a-00002-of-00002.gguf"]);
-  const place = { repository: "o/r", revision: "refs/pr/1", file: "sub/a.gguf" };
-  assert.deepEqual(hubPlaceOf(pathOfHubPlace(place)), place);
-  assert.equal(pathOfHubPlace({ repository: "o/r", file: "a.gguf" }), "hf/o/r/main/a.gguf");
+  const ref = { provider: "hf", org: "o", repo: "r" } as const;
+  assert.deepEqual(hubPlaceOf(placeOf({ ...ref, revision: "refs/pr/1" }, "sub/a.gguf")), {
+    repository: "o/r",
+    revision: "refs/pr/1",
+    file: "sub/a.gguf",
+  });
+  assert.deepEqual(hubPlaceOf(placeOf(ref, "a.gguf")), { repository: "o/r", revision: undefined, file: "a.gguf" });
   assert.equal(hubPlaceOf("import/a.gguf"), undefined);
 });

@@ -3,21 +3,13 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import { limits } from "../protocol/limits.ts";
 import { basename, dirname } from "../runtime/path.ts";
-
-const quantization =
-  /(?:^|[-_.])((?:UD-)?(?:I?Q\d+(?:_[A-Z0-9]+)*|TQ\d_\d|BF16|FP?16|FP?32|MXFP4(?:_MOE)?))(?=[-.]|$)/gi;
+import { quantizationOf } from "./hub_listing.ts";
 
 /** Returns the quantization that a file's name tells, or else that of its folder, in capitals: `Q4_K_M`. */
 export function quantOfName(path: string): string | undefined {
-  const [name = "", folder = ""] = path.split("/").reverse();
-  const stem = splitOf(name)?.stem ?? name.replace(/\.gguf$/i, "");
-  for (const text of [stem, folder]) {
-    const label = [...text.matchAll(quantization)].at(-1)?.[1];
-    if (label) return label.toUpperCase();
-  }
+  return quantizationOf(path) ?? undefined;
 }
 
 /** What the name of one file of a split model tells. */
@@ -66,15 +58,20 @@ export function hubPlaceOf(relative: string): HubPlace | undefined {
   return { repository: `${org}/${repo}`, revision: pinned, file: file.join("/") };
 }
 
-/** Returns the path of it, relative to the models folder. No revision has a tilde. */
-export function pathOfHubPlace({ repository, revision = mainRevision, file }: HubPlace): string {
-  return `hf/${repository}/${revision.replaceAll("/", "~")}/${file}`;
-}
-
 const mainRevision = "main";
 
-/** Returns the path of a file from the web, relative to the models folder: `http/<digest of the address>/<file>`. */
-export function pathOfWebPlace(url: string): string {
-  const digest = createHash("sha256").update(url).digest("hex").slice(0, 16);
-  return `http/${digest}/${basename(new URL(url).pathname)}`;
+/**
+ * Returns a hub's variant as the catalog writes it, whatever way a person did: a quantization in capitals, and the main
+ * branch not at all. `path` is that of the first file.
+ */
+export function canonicalVariant(variant: string, path: string): string {
+  const [name, revision] = variant.split("@");
+  const quant = quantOfName(path);
+  const canonical = quant && name.toLowerCase() === quant.toLowerCase() ? quant : name;
+  return revision === undefined || revision === mainRevision ? canonical : `${canonical}@${revision}`;
+}
+
+/** Returns a revision as the catalog knows it: undefined for that of the main branch. */
+export function pinnedRevision(revision: string | undefined): string | undefined {
+  return revision === mainRevision ? undefined : revision;
 }

@@ -7,6 +7,7 @@ import { RbeeError } from "../protocol/error.ts";
 import {
   type ModelFacts,
   type ModelName,
+  type ModelRecord,
   type ModelRef,
   type ModelShape,
   printModelRef,
@@ -39,6 +40,15 @@ export function localModel(ref: ModelRef, row: CatalogRow): LocalModel {
   const [{ path, size, mtime }] = files;
   const fingerprint = row.digest ?? `${path}:${size}:${mtime}`;
   return { ref: printModelRef(ref), path, files, sizeBytes: size_bytes, shape, fingerprint };
+}
+
+/** Returns the row as everybody may see it. */
+export function recordOf(row: CatalogRow): ModelRecord {
+  const { files, owned: _owned, shape: _shape, ...record } = row;
+  const below = row.provider === "hf" ? row.local_path.split(`/hf/${row.reference}/`).at(-1)! : "";
+  const folder = below.split("/").slice(1, -1).map((part) => `${part}/`).join("");
+  const listed = files.map(({ name, size, digest }) => ({ path: folder + name, size_bytes: size, digest }));
+  return { ...record, files: listed };
 }
 
 /** Returns what two names of one model have in common: the key of its turns. */

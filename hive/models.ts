@@ -10,21 +10,22 @@ import {
   type ModelFacts,
   type ModelName,
   type ModelRecord,
-  modelRecord,
   type ModelRef,
   parseModelRef,
   printModelRef,
 } from "../protocol/model.ts";
-import { basename } from "../runtime/path.ts";
+import { basename, dirname } from "../runtime/path.ts";
 import { builtinModel, tinyDigest } from "./builtin_model.ts";
 import type { ArrivedFile, Place } from "./arrival.ts";
 import type { Catalog, CatalogEntry, CatalogRow } from "./catalog.ts";
+import { entriesOf } from "./folder_walk.ts";
 import { readModel, stateOfFiles, statModelFile } from "./model_file.ts";
 import { ModelHolds } from "./model_holds.ts";
 import { hubRow, importedRow } from "./model_match.ts";
-import { pathOfWebPlace } from "./model_names.ts";
+import { canonicalVariant } from "./model_names.ts";
+import { placeOf } from "./model_places.ts";
 import { refreshRow } from "./model_refresh.ts";
-import { damaged, factsOfRow, keyOf, type LocalModel, localModel, notHere } from "./model_row.ts";
+import { damaged, factsOfRow, keyOf, type LocalModel, localModel, notHere, recordOf } from "./model_row.ts";
 import { writeSidecar } from "./sidecar.ts";
 import { Turns } from "./turns.ts";
 
@@ -162,7 +163,7 @@ export class Models {
   async list(): Promise<ModelRecord[]> {
     await this.#scanned;
     await this.look();
-    return this.catalog.list().map((row) => modelRecord.parse(row));
+    return this.catalog.list().map(recordOf);
   }
 
   /** Compares all rows with the disk. */
@@ -187,14 +188,15 @@ export class Models {
     return await this.turns.run(keyOf(entry), async () => {
       const row = await this.enter(entry, place);
       await writeSidecar(row);
-      return modelRecord.parse(row);
+      return recordOf(row);
     });
   }
 
   /** Reads a model's headers and puts it into the catalog. Throws what reading them throws. */
   async enter(name: ModelName, place: Place): Promise<CatalogRow> {
     const read = await readModel(place.path, place.digests);
-    const { provider, reference, variant = "" } = name;
+    const { provider, reference } = name;
+    const variant = provider === "hf" ? canonicalVariant(name.variant ?? "", place.path) : name.variant ?? "";
     for (const other of this.catalog.byPath(read.local_path)) {
       const isSame = other.reference === reference && other.variant === variant;
       if (other.provider === provider && !isSame) this.catalog.remove(other.id);
@@ -274,9 +276,16 @@ export class Models {
   /** A file from the web lies in a folder that its address names: it is found even when its row was never written. */
   async #lyingAround(ref: ModelRef): Promise<CatalogRow | undefined> {
     if (ref.provider !== "http") return undefined;
-    const path = `${this.folder}/${pathOfWebPlace(ref.url)}`;
+    const folder = `${this.folder}/${dirname(placeOf(ref, "any"))}`;
+    const file = (await entriesOf(folder, limits.splitFilesMax)).find(({ name, isFile }) =>
+      isFile && name.endsWith(".gguf")
+    );
+    if (!file) return undefined;
     try {
-      return await this.enter({ provider: "http", reference: ref.url }, { path, owned: true });
+      return await this.enter({ provider: "http", reference: ref.url }, {
+        path: `${folder}/${file.name}`,
+        owned: true,
+      });
     } catch (error) {
       if (error instanceof RbeeError) return undefined;
       throw error;

@@ -11,7 +11,8 @@ import type { AnswerOf } from "../protocol/routes.ts";
 import { basename, dirname } from "../runtime/path.ts";
 import type { CatalogRow } from "./catalog.ts";
 import { walkFolder } from "./folder_walk.ts";
-import { pathOfWebPlace, quantOfName, splitOf } from "./model_names.ts";
+import { quantOfName, splitOf } from "./model_names.ts";
+import { placeOf } from "./model_places.ts";
 import { keyOf, notHere } from "./model_row.ts";
 import type { Models } from "./models.ts";
 import { sidecarOf } from "./sidecar.ts";
@@ -20,8 +21,6 @@ import { sidecarOf } from "./sidecar.ts";
 export interface ModelUse {
   /** References of the workers that are there. */
   readonly workers: () => readonly string[];
-  /** Whether a download of that reference is under way. */
-  readonly isDownloading?: (ref: string) => boolean;
 }
 
 type Removed = AnswerOf<typeof hiveRoutes.removeModel>;
@@ -33,9 +32,6 @@ type Removed = AnswerOf<typeof hiveRoutes.removeModel>;
 export async function removeModel(models: Models, text: string, use: ModelUse): Promise<Removed> {
   const { ref, row } = await models.named(text);
   const model_ref = row ? refOfRecord(row) : printModelRef(ref!);
-  if (use.isDownloading?.(model_ref) || ref && use.isDownloading?.(printModelRef(ref))) {
-    throw inUse(model_ref, "it is being downloaded", "Cancel the download first, or wait for its end");
-  }
   return await models.turns.run(row ? keyOf(row) : model_ref, async () => {
     const now = row && models.catalog.byId(row.id);
     const removed: Removed = { model_ref, removed_bytes: 0, kept: [] };
@@ -44,7 +40,7 @@ export async function removeModel(models: Models, text: string, use: ModelUse): 
       await removeFiles(models, now, removed);
       models.catalog.remove(now.id);
     }
-    const leftBytes = ref ? await removeLeftovers(models, ref) : 0;
+    const leftBytes = ref ? await removeLeftovers(models, ref, { isAll: !now }) : 0;
     if (!now && leftBytes === undefined) throw notHere(model_ref);
     removed.removed_bytes += leftBytes ?? 0;
     return removed;
@@ -127,8 +123,15 @@ async function removeEmptyFolders(root: string, folder: string): Promise<void> {
   }
 }
 
-/** Returns how many bytes of broken downloads of that reference were removed; undefined when there were none. */
-async function removeLeftovers(models: Models, ref: ModelRef): Promise<number | undefined> {
+/**
+ * Returns how many bytes of broken downloads of that reference were removed; undefined when there were none. When they are
+ * all that there is of it, one that is under way is `MODEL_IN_USE`; else it is left alone.
+ */
+async function removeLeftovers(
+  models: Models,
+  ref: ModelRef,
+  { isAll }: { isAll: boolean },
+): Promise<number | undefined> {
   const folder = leftoverFolder(models.folder, ref);
   if (folder === undefined || !await liesIn(models.folder, folder)) return undefined;
   let bytes: number | undefined;
@@ -140,8 +143,8 @@ async function removeLeftovers(models: Models, ref: ModelRef): Promise<number | 
     const isLeft = !isSymlink && !known.has(path) && (file !== relative || splitOf(file) !== undefined);
     if (!isLeft || !isMeant(ref, file)) continue;
     if (file !== relative && relative.endsWith(".rbee.json") && !await isGone(`${folder}/${file}`)) continue;
-    const part = `${folder}/${file}.part`;
-    if (await isLocked(part)) {
+    if (await isLocked(`${folder}/${file}.part`)) {
+      if (!isAll) continue;
       throw inUse(printModelRef(ref), "it is being downloaded", "Wait for its end, or cancel it");
     }
     bytes = (bytes ?? 0) + (await removeFile(path) ?? 0);
@@ -163,7 +166,7 @@ async function isLocked(part: string): Promise<boolean> {
 function leftoverFolder(root: string, ref: ModelRef): string | undefined {
   if (ref.provider === "hf") return `${root}/hf/${ref.org}/${ref.repo}`;
   if (ref.provider !== "http") return undefined;
-  return `${root}/${dirname(pathOfWebPlace(ref.url))}`;
+  return `${root}/${dirname(placeOf(ref, "any"))}`;
 }
 
 /** `file` begins with the revision's folder. */

@@ -255,7 +255,10 @@ export const hiveStatus = z.object({
   version: z.string(),
   machine,
   workers: z.array(workerRecord),
-  /** Models that are on this machine's disk, the newest `statusModelsMax` of them. */
+  /**
+   * Models that are on this machine's disk, the newest `statusModelsMax` of them. Absent where they are those that this
+   * stream told last.
+   */
   models: z.array(modelFacts).optional(),
   speeds: z.array(nodeSpeed).optional(),
 });

@@ -191,6 +191,12 @@ export const modelRecord = z.object({
   use_count: z.number().int().default(0),
   /** Its bytes were found to be others than those that the hub or the import told: it is not used. */
   damaged: z.boolean().default(false),
+  /** In their order; `path` is that in the hub's repository, else a name. What another machine is told to fetch it. */
+  files: z.array(z.object({
+    path: z.string(),
+    size_bytes: z.number().int().min(0),
+    digest: z.string().nullable(),
+  })).optional(),
 });
 
 /** A model that a hive has on disk. */

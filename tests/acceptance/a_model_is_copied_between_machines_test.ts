@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { basename, join } from "../../runtime/path.ts";
 import { clusterMissing } from "../support/cluster.ts";
 import { HubServer } from "../support/hub_server.ts";
 import { modelOf } from "../support/hub_world.ts";
 import { onNodes } from "../support/nodes.ts";
+import { splitTiny } from "../support/split_gguf.ts";
 
 const repo = "acme/story-GGUF";
+const splitRepo = "acme/tale-GGUF";
 const ref = `hf:${repo}:Q4_K_M`;
 const model = modelOf(20 * 1024 * 1024);
 const missing = clusterMissing();
@@ -17,6 +20,8 @@ Deno.test({
       using hub = new HubServer({ hostname: "0.0.0.0" });
       await hub.add(repo, { "story-Q4_K_M.gguf": model });
       const { world } = nodes;
+      const split = await splitTiny(join(world.root, "split"), 3, "tale-Q8_0");
+      await hub.add(splitRepo, Object.fromEntries(split.map((path) => [basename(path), path])));
       for (const name of ["one", "two"]) {
         const node = nodes.node(name);
         // Each machine has its own cable to this one.
@@ -45,6 +50,19 @@ Deno.test({
       assert.equal(verified.code, 0, verified.stderr);
       const removed = await world.run("rbee", ["models", "rm", ref, "--node", "one"]);
       assert.match(removed.stdout, /removed from one/, removed.stderr);
+
+      // The same for whoever wants an answer from a machine that has it not.
+      const sent = hub.bytesSent("story");
+      const args = ["infer", "--node", "one", "--model", ref, "--prompt", "hello", "--max-tokens", "4"];
+      const answer = await world.run("rbee", args, { withinMs: 30_000 });
+      assert.equal(answer.code, 0, answer.stderr);
+      assert.match(answer.stderr, /📦 Copying hf:acme\/story-GGUF:Q4_K_M from two to one/);
+      assert.ok(hub.bytesSent("story") - sent < 2 * 1024 * 1024, "of the hub no more than the header was asked for");
+
+      const parts = ["one", "two"].map((name) => ["models", "pull", `hf:${splitRepo}`, "--node", name]);
+      assert.equal((await world.run("rbee", parts[0])).code, 0);
+      const copied = await world.run("rbee", parts[1]);
+      assert.match(copied.stdout, /on two: .*, copied from another machine\n$/, copied.stderr);
       await nodes.down();
     }),
 });

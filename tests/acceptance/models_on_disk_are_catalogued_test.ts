@@ -186,11 +186,13 @@ Deno.test("whoever listens to a hive sees its models come and go", () =>
     const gone = new AbortController();
     const events = await world.open({ who: "hive" }, "GET /v1/events", { signal: gone.signal });
     let seen: string[] = ["nothing yet"];
+    let told = 0;
     const reading = (async () => {
       for await (const event of parseEvents(events.body!)) {
         if (event.event !== "status") continue;
-        const models = JSON.parse(event.data).models as { ref: string; shape: { layers: number } }[];
-        seen = models.map(({ ref, shape }) => `${ref} ${shape.layers}`);
+        const models = JSON.parse(event.data).models as { ref: string; shape: { layers: number } }[] | undefined;
+        told += Number(models !== undefined);
+        if (models) seen = models.map(({ ref, shape }) => `${ref} ${shape.layers}`);
       }
     })().catch(() => {}); // we leave
     const own = put(join(world.userHome, "own.gguf"));
@@ -206,6 +208,12 @@ Deno.test("whoever listens to a hive sees its models come and go", () =>
     Deno.removeSync(join(world.home, "models/import/own.gguf"));
     assert.deepEqual(await list(world), [], "a file that is gone is noticed");
     await sees([]);
+    // what did not change is not told again
+    const body = { model_ref: "builtin:tiny" };
+    await world.call({ who: "hive" }, "POST /v1/workers/spawn", { body });
+    await oneWorkerIs(world, "idle", 10_000);
+    await sees(["builtin:tiny 5"]);
+    assert.equal(told, 4);
     gone.abort();
     await reading;
   }, () => new World()));

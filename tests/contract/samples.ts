@@ -112,6 +112,7 @@ const modelRecord = {
   last_used_unix: null,
   use_count: 0,
   damaged: false,
+  files: [{ path: "tinyllama-q4.gguf", size_bytes: 5_242_880, digest: "sha256:0123" }],
 };
 const modelFacts = {
   ref: "hf:TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF:Q4_K_M",

@@ -80,12 +80,12 @@ export class HubWorld implements AsyncDisposable {
     return (await this.call("GET /v1/models/downloads")).json.downloads as unknown as DownloadRecord[];
   }
 
-  /** Every file below the world's folder that is no log and no database, with its bytes. */
+  /** Every file below a folder, but for what the catalog writes beside a model. */
   files(folder: string = this.models): string[] {
     try {
       return [...Deno.readDirSync(folder)].flatMap((entry) => {
         const path = join(folder, entry.name);
-        return entry.isDirectory ? this.files(path) : [path];
+        return entry.isDirectory ? this.files(path) : path.endsWith(".rbee.json") ? [] : [path];
       });
     } catch {
       return [];
