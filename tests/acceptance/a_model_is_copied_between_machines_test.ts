@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { tinyGguf } from "../../native/tiny.ts";
 import { basename, join } from "../../runtime/path.ts";
 import { clusterMissing } from "../support/cluster.ts";
 import { HubServer } from "../support/hub_server.ts";
 import { modelOf } from "../support/hub_world.ts";
-import { onNodes } from "../support/nodes.ts";
+import { type NodeCluster, onNodes } from "../support/nodes.ts";
+import { send } from "../support/processes.ts";
 import { splitTiny } from "../support/split_gguf.ts";
 
 const repo = "acme/story-GGUF";
@@ -11,6 +13,19 @@ const splitRepo = "acme/tale-GGUF";
 const ref = `hf:${repo}:Q4_K_M`;
 const model = modelOf(20 * 1024 * 1024);
 const missing = clusterMissing();
+
+/** Lets machines find a hub at this one, and makes them nodes of a queen that stays. */
+async function introduce(nodes: NodeCluster, hub: HubServer, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const node = nodes.node(name);
+    // Each machine has its own cable to this one.
+    const endpoint = new URL(hub.url);
+    endpoint.hostname = node.host.controlAddress;
+    node.configure({ models: { hf_endpoint: endpoint.origin } });
+  }
+  await nodes.world.up();
+  for (const name of names) await nodes.add(name);
+}
 
 Deno.test({
   name: `a model that another machine has comes from there and not from the hub again${missing}`,
@@ -22,15 +37,7 @@ Deno.test({
       const { world } = nodes;
       const split = await splitTiny(join(world.root, "split"), 3, "tale-Q8_0");
       await hub.add(splitRepo, Object.fromEntries(split.map((path) => [basename(path), path])));
-      for (const name of ["one", "two"]) {
-        const node = nodes.node(name);
-        // Each machine has its own cable to this one.
-        const endpoint = new URL(hub.url);
-        endpoint.hostname = node.host.controlAddress;
-        node.configure({ models: { hf_endpoint: endpoint.origin } });
-      }
-      await world.up();
-      for (const name of ["one", "two"]) await nodes.add(name);
+      await introduce(nodes, hub, ["one", "two"]);
       const pull = async (name: string) => await world.run("rbee", ["models", "pull", ref, "--node", name]);
       const first = await pull("one");
       assert.match(first.stdout, /^✓ .* is on one: 20\.0 MB, downloaded\n$/, first.stderr);
@@ -63,6 +70,31 @@ Deno.test({
       assert.equal((await world.run("rbee", parts[0])).code, 0);
       const copied = await world.run("rbee", parts[1]);
       assert.match(copied.stdout, /on two: .*, copied from another machine\n$/, copied.stderr);
+      await nodes.down();
+    }),
+});
+
+Deno.test({
+  name: `a machine that goes while a model is copied from it costs no more than the copy${missing}`,
+  ignore: missing !== "",
+  fn: () =>
+    onNodes(["one", "two"], async (nodes) => {
+      using hub = new HubServer({ hostname: "0.0.0.0" });
+      const { world } = nodes;
+      const large = join(world.root, "large.gguf");
+      Deno.copyFileSync(tinyGguf(), large);
+      Deno.truncateSync(large, 300 * 1024 * 1024);
+      await hub.add(repo, { "story-Q4_K_M.gguf": large });
+      await introduce(nodes, hub, ["one", "two"]);
+      const pull = ["models", "pull", ref, "--node"];
+      assert.equal((await world.run("rbee", [...pull, "one"], { withinMs: 40_000 })).code, 0);
+      const program = world.start("rbee", [...pull, "two"]);
+      await program.sees(/Downloading: [1-9]\d?%/, { withinMs: 20_000 });
+      assert.ok(send(nodes.node("one").one("rbee-hive").pid, "SIGKILL"));
+      const { code, stderr } = await program.ends(60_000);
+      assert.equal(code, 0, stderr);
+      const verified = await world.run("rbee", ["models", "verify", ref, "--node", "two"], { withinMs: 40_000 });
+      assert.equal(verified.code, 0, verified.stderr);
       await nodes.down();
     }),
 });
