@@ -18,7 +18,7 @@ export interface ProcessEntry {
 
 /** Returns the living processes whose `RBEE_HOME` is `home`. Zombies are not alive: they hold nothing. */
 export function processesOf(home: string): ProcessEntry[] {
-  return living((pid) => environmentOf(pid).includes(`RBEE_HOME=${home}`));
+  return begun(living((pid) => environmentOf(pid).includes(`RBEE_HOME=${home}`)));
 }
 
 /** Returns the living processes whose `RBEE_HOME` lies in a folder. */
@@ -74,7 +74,7 @@ export function send(pid: number, signal: Deno.Signal): boolean {
 export function processesBeside(pid: number): ProcessEntry[] {
   const namespace = pidNamespace(pid);
   if (namespace === undefined) return [];
-  return living((other) => other !== pid && pidNamespace(other) === namespace);
+  return begun(living((other) => other !== pid && pidNamespace(other) === namespace));
 }
 
 function pidNamespace(pid: number): string | undefined {
@@ -89,6 +89,15 @@ function pidNamespace(pid: number): string | undefined {
 function living(belongs: (pid: number) => boolean): ProcessEntry[] {
   return [...Deno.readDirSync("/proc")].filter(({ name }) => /^\d+$/.test(name)).map(({ name }) => Number(name))
     .flatMap((pid) => belongs(pid) ? processOf(pid) ?? [] : []);
+}
+
+/**
+ * Leaves out a process that has only just been forked: until it becomes what it will be it goes by all of its parent's
+ * arguments, and a hive that starts a worker was counted as two.
+ */
+function begun(entries: readonly ProcessEntry[]): ProcessEntry[] {
+  const argsOf = new Map(entries.map(({ pid, args }) => [pid, args.join("\0")]));
+  return entries.filter(({ ppid, args }) => args.length === 0 || argsOf.get(ppid) !== args.join("\0"));
 }
 
 function environmentOf(pid: number): string[] {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "../../runtime/path.ts";
 import { eventually, pause } from "./eventually.ts";
 import { claimPorts, listeningPorts } from "./ports.ts";
-import { isAlive, killAll, processesOf, send } from "./processes.ts";
+import { isAlive, killAll, processesOf, programOf, send } from "./processes.ts";
 import { Program } from "./program.ts";
 import { parseAnswer, RawConnection, rawRequest } from "./raw_http.ts";
 import { EventReader } from "./sse_reader.ts";
@@ -39,6 +39,22 @@ Deno.test("a process belongs to a world by its environment, also when its parent
   await eventually(() => processesOf(home).length === 0, { withinMs: 1_000, what: "it is dead" });
   assert.equal(processesOf(`${home}x`).length, 0);
   removeFolder(folder);
+});
+
+Deno.test("a process that has only just been forked is not counted beside its parent, and is when that is gone", async () => {
+  const home = `/tmp/rbee-forked-${Deno.pid}`;
+  // A subshell is such a process for as long as it lives.
+  const script = "(while :; do sleep 0.05; done) & echo begun; wait";
+  const options = { args: ["-c", script], env: { RBEE_HOME: home } };
+  const parent = new Deno.Command("sh", { ...options, stdin: "null", stdout: "piped" }).spawn();
+  await parent.stdout.getReader().read();
+  const shells = () => processesOf(home).filter((entry) => programOf(entry) === "sh");
+  assert.deepEqual(shells().map(({ pid }) => pid), [parent.pid]);
+  parent.kill("SIGKILL");
+  await parent.status;
+  const [child, ...others] = shells();
+  assert.ok(child && others.length === 0, "the child is alone now");
+  killAll([child]);
 });
 
 Deno.test("the next run clears away what a killed one left", async () => {
