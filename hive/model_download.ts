@@ -195,6 +195,7 @@ export class ModelDownload {
     return {
       onBytes: (bytes) => {
         this.#here[at] = bytes;
+        if (!this.isActive) return; // what was on its way when it ended does not bring it back
         const isWhole = bytes === this.model.files[at].size;
         this.#state = isWhole && at === this.model.files.length - 1 ? "verifying" : "downloading";
         this.#followers.changed();

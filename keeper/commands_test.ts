@@ -44,6 +44,8 @@ Deno.test("wrong usage ends with 2, names what was meant, and leaves stdout empt
     [["infer", "-p", "x", "--timeout", "30"], /'30' is invalid\. Write it as 500ms, 30s, 5m/],
     [["infer", "-p", "x", "--backend", "tpu"], /Allowed choices are cpu, cuda/],
     [["workers"], /needs one of its commands/],
+    [["models", "pull"], /missing required argument 'model'/],
+    [["models", "pull", "tiny", "--node", "../x"], /must be a name of letters/],
     [["logs", "--worker", "../queen"], /must be a name of letters/],
     [["help", "bogus"], /unknown command 'bogus' \(USAGE\)/],
     [["setup", "add-node", "--name", "a", "--ssh-host", "-oX", "--ssh-user", "me"], /must be a host name/],

@@ -19,14 +19,14 @@ export interface ModelErrorText {
 export function ambiguous(error: RbeeError): ModelErrorText {
   const variants = variantsOf(error);
   const one = proposed(variants);
-  const ref = error.details.model_ref;
-  if (!one || typeof ref !== "string") return {};
-  const [repository, revision] = ref.split("@");
+  const given = error.details.model_ref ?? error.details.repository;
+  if (!one || typeof given !== "string") return {};
+  const [name, revision] = given.split("@");
   return {
     facts: variantLines(variants),
     advice: [
       "Name one of them, for example:",
-      `${indent}rbee models pull ${repository}:${one.quantization ?? one.name}${revision ? `@${revision}` : ""}`,
+      `${indent}rbee models pull ${name}:${one.quantization ?? one.name}${revision ? `@${revision}` : ""}`,
     ],
   };
 }
@@ -39,15 +39,18 @@ function variantsOf({ details: { variants } }: RbeeError): ModelVariant[] {
 
 /** Of a repository that not everybody may read: what gives rbee the person's token. */
 export function gated(error: RbeeError): ModelErrorText {
-  const ref = error.details.model_ref;
+  const { page, model_ref: ref = typeof page === "string" ? `hf:${nameOf(page)}` : undefined } = error.details;
   if (typeof ref !== "string" || !ref.startsWith("hf:")) return {};
-  const page = `https://huggingface.co/${ref.slice("hf:".length).split(/[:@]/)[0]}`;
   return {
+    facts: [],
     advice: [
       `Suggestion: ${error.hint}`,
-      `Ask for access at ${page}, then give rbee your token, in one of these ways:`,
+      "rbee takes your token in one of these ways:",
       `${indent}HF_TOKEN=hf_... rbee models pull ${ref}   (a queen that runs keeps what she was started with)`,
       `${indent}put it into ~/.cache/huggingface/token on that machine`,
     ],
   };
 }
+
+/** `org/repo` of a hub's page. */
+const nameOf = (page: string) => page.split("/").slice(-2).join("/");

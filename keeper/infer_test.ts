@@ -57,6 +57,28 @@ Deno.test("--quiet leaves stderr empty; --json prints one object and nothing els
   assert.equal((await runKeeper(["infer", "--no-stream", "-q", "x"], queen)).stdout, "äöü\n");
 });
 
+Deno.test("a download on the way to an answer shows how far it is and what broke, and --quiet hides it", async () => {
+  const megabyte = 1024 ** 2;
+  const downloading = (done: number) =>
+    encodeJsonEvent({
+      ...{ stage: "downloading", bytes_downloaded: done * megabyte, bytes_total: 5 * megabyte, speed_mbps: 2 },
+    }, "progress");
+  await using queen = new StandInQueen({
+    onTask: async (out, task) => {
+      await out.write(downloading(2) + narration("Error: Connection reset by peer") + downloading(3));
+      await out.write(encodeJsonEvent({ stage: "complete", local_path: "/m.gguf" }, "progress") + progress(32));
+      await says("x")(out, task);
+    },
+  });
+  const { stderr } = await runKeeper(["infer", "-p", "x"], queen);
+  assert.match(
+    stderr,
+    /^\[rbee-hive\] ⏳ Downloading: 40% \(2\.0 MB \/ 5\.0 MB\) 2\.0 MB\/s\n\[queen-rbee\] Error: Connection reset by peer\n/,
+  );
+  assert.match(stderr, /\[rbee-hive\] ⏳ Downloading: 100% .*\n\[llm-worker-rbee\] ⏳ Loading: 100%/);
+  assert.deepEqual(await runKeeper(["infer", "-q", "-p", "x"], queen), { code: 0, stdout: "x\n", stderr: "" });
+});
+
 Deno.test("the prompt can come from standard input", async () => {
   await using queen = new StandInQueen();
   const ran = await runKeeper(["infer", "sum", "up:"], { home: queen.home, stdin: "one\ntwo\n" });

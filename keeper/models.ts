@@ -78,9 +78,19 @@ export async function showModel(keeper: Keeper, options: ModelOptions): Promise<
       });
     }
     if (render.json) await render.value({ models: found });
-    else await render.line(found.map((one) => showLines(one, timeText).join("\n")).join("\n\n"));
+    else {
+      const known = new Map(await Promise.all(found.map(async (one) => [one, await factsOf(session, one)] as const)));
+      await render.line(found.map((one) => showLines(one, timeText, known.get(one)).join("\n")).join("\n\n"));
+    }
     return exitCodes.success;
   });
+}
+
+/** What its header tells of its size in memory; undefined when the queen cannot say. */
+async function factsOf({ queen }: QueenSession, { ref, node }: ListedModel) {
+  const options = { body: { model: ref, node }, deadlineMs: limits.callTimeoutMs, attempts: 1 };
+  const plan = await call(queen.peer, queenRoutes.plan, options).catch(() => undefined);
+  return plan?.model ?? undefined;
 }
 
 /** Returns the models of a name, a reference or an alias; of a repository all that are there. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { RbeeError, toErrorBody } from "../protocol/error.ts";
 import { doneText, encodeJsonEvent } from "../protocol/sse.ts";
 import type { StreamWriter } from "../runtime/event_stream.ts";
+import { memoryText } from "./models_text.ts";
 import { timeText } from "./setup.ts";
 import { runKeeper, startKeeper, until } from "./testdata/run_keeper.ts";
 import { StandInQueen } from "./testdata/stand_in_queen.ts";
@@ -68,6 +69,24 @@ Deno.test("show finds a model by its name, its reference and an alias, and says 
   assert.match((await runKeeper(["models", "show", "what is this"], queen)).stderr, /INVALID_MODEL_REF/);
 });
 
+Deno.test("what a model takes of memory is told for usual contexts and its largest", () => {
+  const shape = {
+    ...{ architecture: "llama", layers: 30, context_length: 8_192, vocab_size: 49_152, embedding_length: 576 },
+    ...{
+      feed_forward_length: 1_536,
+      head_count: 9,
+      kv_elements_per_token: 11_520,
+      layer_bytes: 70e6,
+      other_bytes: 28e6,
+    },
+  };
+  assert.match(
+    memoryText({ size_bytes: 98e6, shape }),
+    /^\d+\.\d MB with 4096 tokens of context, \d+\.\d MB with 8192 tokens of context$/,
+  );
+  assert.match(memoryText({ size_bytes: 98e6, shape: null }), /^\d+\.\d MB with 4096 tokens of context$/);
+});
+
 Deno.test("pull tells how far it is, and where the model is then", async () => {
   await using queen = new StandInQueen({ onModel: pulls });
   const ran = await runKeeper(["models", "pull", "smollm2", "--node", "pi"], queen);
@@ -112,7 +131,7 @@ Deno.test("an ambiguous model shows what there is, what fits, and a line that wo
     { name: "Q4_K_M", quantization: "Q4_K_M", size_bytes: 2 * 1024 ** 2, fits: true },
     { name: "F16", quantization: "F16", size_bytes: 90 * 1024 ** 3, fits: false },
   ];
-  const error = new RbeeError("MODEL_AMBIGUOUS", { details: { model_ref: "hf:org/repo", variants } });
+  const error = new RbeeError("MODEL_AMBIGUOUS", { details: { repository: "hf:org/repo", variants } });
   const onModel = async (out: StreamWriter) => {
     await out.write(encodeJsonEvent(toErrorBody(error)) + doneText);
   };
@@ -125,14 +144,17 @@ Deno.test("an ambiguous model shows what there is, what fits, and a line that wo
 });
 
 Deno.test("a repository that is not for everybody: the error tells how rbee gets the token", async () => {
-  const error = new RbeeError("ACCESS_DENIED", { details: { model_ref: "hf:meta/secret:Q4_0" } });
+  const error = new RbeeError("ACCESS_DENIED", {
+    hint: "Accept its terms",
+    details: { page: "https://huggingface.co/meta/secret" },
+  });
   const onModel = async (out: StreamWriter) => {
     await out.write(encodeJsonEvent(toErrorBody(error)) + doneText);
   };
   await using queen = new StandInQueen({ onModel });
   const { stderr } = await runKeeper(["models", "pull", "hf:meta/secret:Q4_0"], queen);
-  assert.match(stderr, /huggingface\.co\/meta\/secret/);
-  assert.match(stderr, /HF_TOKEN=hf_\.\.\. rbee models pull hf:meta\/secret:Q4_0/);
+  assert.match(stderr, /Suggestion: Accept its terms\n/);
+  assert.match(stderr, /HF_TOKEN=hf_\.\.\. rbee models pull hf:meta\/secret /);
 });
 
 Deno.test("rm, verify and import tell what came of it, and end with 1 when it is not good", async () => {

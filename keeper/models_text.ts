@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type KnownModel, memoryNeed } from "../protocol/memory_need.ts";
 import type { ModelRecord, ModelVariant } from "../protocol/model.ts";
 import { tableLines } from "./table.ts";
 
@@ -31,8 +32,19 @@ export function modelLines(models: readonly ListedModel[], time: (unix: number) 
   );
 }
 
-/** Returns everything of one model, a line for each fact. */
-export function showLines(model: ListedModel, time: (unix: number) => string): string[] {
+/** Contexts, in tokens, for which it is told what a model takes. */
+const usualContexts = [4_096, 16_384, 65_536];
+
+/** Returns what a worker with one slot on a CPU takes with usual contexts, and with the largest one. */
+export function memoryText(model: KnownModel): string {
+  const largest = model.shape?.context_length ?? 0;
+  const contexts = largest > 0 ? [...usualContexts.filter((ctx) => ctx < largest), largest] : usualContexts.slice(0, 1);
+  const need = (ctx: number) => sizeText(memoryNeed(model, { backend: "cpu", slots: 1, ctx }).totalBytes);
+  return contexts.map((ctx) => `${need(ctx)} with ${ctx} tokens of context`).join(", ");
+}
+
+/** Returns everything of one model, a line for each fact; `known` is what its header tells. */
+export function showLines(model: ListedModel, time: (unix: number) => string, known?: KnownModel): string[] {
   const facts: [string, string | null][] = [
     ["Reference", model.ref],
     ["Node", model.node],
@@ -40,6 +52,7 @@ export function showLines(model: ListedModel, time: (unix: number) => string): s
     ["Quantization", model.quantization],
     ["Architecture", model.architecture],
     ["Context", model.context_length === null ? null : `${model.context_length} tokens`],
+    ...(known ? [["Memory", memoryText(known)] as [string, string]] : []),
     ["Digest", model.digest],
     ["Path", model.local_path],
     ["Came", time(model.downloaded_at_unix)],

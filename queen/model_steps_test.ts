@@ -100,6 +100,9 @@ Deno.test("a model of a hub is looked up at a hive that is up, then fetched to w
   const progress = { stage: "downloading" as const, bytes_downloaded: 1, bytes_total: 2, speed_mbps: 3 };
   const told = of(b.tell({ type: "fetchProgress", fetch: "fetch-1", progress }), "progress");
   deepStrictEqual(told.map((e) => e.task), ["t1", "t2"]);
+  const narration = { actor: "rbee-hive", action: "model-download-retry", target: model, human: "attempt 2/6" };
+  const words = b.tell({ type: "fetchNarration", fetch: "fetch-1", narration });
+  deepStrictEqual(of(words, "narrate").map((e) => [e.task, e.narration]), [["t1", narration], ["t2", narration]]);
   deepStrictEqual(spawns(b.tell({ type: "fetchDone", fetch: "fetch-1" })), ["local"]);
 });
 

@@ -88,7 +88,8 @@ export async function persistently<T>(
     } catch (thrown) {
       way.signal.throwIfAborted();
       const error = toRbeeError(thrown instanceof DownloadEnded ? thrown.cause : thrown);
-      if (thrown instanceof DownloadEnded || !isBreak(error) || ++broken >= attempts) throw onNode(error, node);
+      const told = error.details.node === undefined ? onNode(error, node) : error;
+      if (thrown instanceof DownloadEnded || !isBreak(error) || ++broken >= attempts) throw told;
       way.log.warn("the way to a model broke", { node, code: error.code, error: error.message });
       await untilBack(node, way, broken);
     }

@@ -72,6 +72,8 @@ export class ModelWork {
           this.#listener.onProgress({ kind: "fetch", id: event.fetch }, event.progress);
         }
         return;
+      case "fetchNarration":
+        return this.#listener.onNarration({ kind: "fetch", id: event.fetch }, event.narration);
       case "fetchDone":
         return this.#onFetched(event.fetch);
       case "fetchFailed":

@@ -125,6 +125,7 @@ export class Scheduler {
       case "modelKnown":
       case "modelUnknown":
       case "fetchProgress":
+      case "fetchNarration":
       case "fetchDone":
       case "fetchFailed":
         return this.#fleet.models.take(event);

@@ -47,6 +47,18 @@ Feature: Models from a hub
     And the catalog has the model
 
   @S17
+  Scenario: A download that breaks is told to whoever waits for the answer
+    Given a hub with a model of 5242880 bytes
+    And the hub's connection is reset at byte 2097152, 2 times
+    # The first request is for the header alone, and does not come that far.
+    When a person runs 'infer --model $MTL --prompt "write a poem" --max-tokens 5'
+    Then it succeeds and writes text
+    And stderr holds these lines in order
+      | Error: .*[Cc]onnection reset by peer |
+      | attempt 2/6, delay 100ms             |
+    And nothing of it is left but its files
+
+  @S17
   Scenario: A download that breaks each time fails after six attempts
     Given a hub with a model of 5242880 bytes
     And the hub's connection is reset at byte 2097152, each time
