@@ -118,7 +118,7 @@ export class World {
       upSince: 0,
       statusPlanned: false,
       workers: new Map(),
-      memoryBytes: parts.random.pick([4, 8, 8, 16]) * gib,
+      memoryBytes: parts.random.pick([4, 8, 8, 8, 16]) * gib,
       diskBytes: parts.random.pick([4, 50, 50, 50]) * gib,
       models: new Set(hubModels.filter(() => parts.random.chance(0.1))),
       promised: 0,
