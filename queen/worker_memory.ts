@@ -1,6 +1,6 @@
 /**
- * What workers hold of their machine's memory, and how much of it the machine's figures do not show yet: these are some
- * seconds old, and a worker that loads has not taken all yet. Pure.
+ * What workers hold of their machine's memory, and how much of it the machine's figures do not show yet: a picture may be
+ * older than the worker. Pure.
  *
  * @module
  */
@@ -28,12 +28,16 @@ export function heldBy(record: WorkerRecord, { before, takes, isFresh, state }: 
     ? now
     : { host: Math.max(now.host, takes?.host ?? 0), device: Math.max(now.device, takes?.device ?? 0) };
   if (most.host === 0 && most.device === 0) return undefined;
-  const seen = isFresh ? state === "loading" ? now : most : shown(before);
+  // A hive shows as taken what it has promised to the workers that it shows.
+  if (isFresh) return { ...most, unseen: nothing };
+  const seen = shown(before);
   return {
     ...most,
     unseen: { host: Math.max(0, most.host - seen.host), device: Math.max(0, most.device - seen.device) },
   };
 }
+
+const nothing: Bytes = Object.freeze({ host: 0, device: 0 });
 
 /** What of it the machine's figures show. */
 function shown(held: Held | undefined): Bytes {

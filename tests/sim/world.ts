@@ -204,7 +204,8 @@ export class World {
       platform: "linux-x64",
       cpu_cores: 2,
       memory_total_bytes: hive.memoryBytes,
-      memory_available_bytes: hive.memoryBytes - sum(hive, taken),
+      // What is promised is shown as taken.
+      memory_available_bytes: hive.memoryBytes - hive.promised - sum(hive, (worker) => worker.bytes),
       disk_total_bytes: 50 * gib,
       disk_free_bytes: hive.diskBytes,
       gpus: [],
