@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { localNodeName } from "../protocol/node.ts";
+import { type Backend, localNodeName } from "../protocol/node.ts";
 import type { Job, Known, NodeView, WorkerView } from "./known.ts";
 import type { Fit } from "./placement_filters.ts";
 import { tokensPerBlock } from "./prefixes.ts";
@@ -48,7 +48,8 @@ export const usualJob: Job = Object.freeze({ promptTokens: 64, answerTokens: 256
 
 /** Returns what is expected of a worker that waits or has a free slot; `waitMs` until it has one. */
 export function expectedOf(worker: WorkerView, job: Job, known: Known, waitMs = 0): Expected {
-  const speed = speedOfWorker(worker, known.node(worker.node)?.speeds, known.facts(worker.model)?.size_bytes);
+  const where = { backend: worker.backend ?? "cpu" as const, device: worker.device ?? 0 };
+  const speed = speedOn(known.node(worker.node)?.speeds, where, known.facts(worker.model)?.size_bytes);
   const cached = job.blocks && job.blocks.length > 0
     ? Math.min(job.promptTokens, known.cachedBlocks(worker.id, job.blocks) * tokensPerBlock)
     : 0;
@@ -60,21 +61,33 @@ export function expectedOf(worker: WorkerView, job: Job, known: Known, waitMs = 
   return { firstToken, answer, score: -(answer + extra), speed };
 }
 
-/** Speeds by worker, as long as what they were taken from is the same. */
-const lastSpeeds = new WeakMap<WorkerView, { from: NodeView["speeds"]; size?: number; speed: Speed }>();
+interface LastSpeed {
+  readonly backend: string;
+  readonly device: number;
+  readonly size: number | undefined;
+  readonly speed: Speed;
+}
 
-function speedOfWorker(worker: WorkerView, from: NodeView["speeds"], size: number | undefined): Speed {
-  const last = lastSpeeds.get(worker);
-  if (last && last.from === from && last.size === size) return last.speed;
-  const speed = speedOf(from, { backend: worker.backend ?? "cpu", device: worker.device ?? 0 }, size);
-  lastSpeeds.set(worker, { from, size, speed });
+/** The speed that was asked for last of each machine: it is asked for again and again. */
+const lastSpeeds = new WeakMap<NonNullable<NodeView["speeds"]>, LastSpeed>();
+
+function speedOn(
+  from: NodeView["speeds"],
+  where: { backend: Backend; device: number },
+  size: number | undefined,
+): Speed {
+  if (!from) return speedOf(from, where, size);
+  const last = lastSpeeds.get(from);
+  if (last && last.backend === where.backend && last.device === where.device && last.size === size) return last.speed;
+  const speed = speedOf(from, where, size);
+  lastSpeeds.set(from, { ...where, size, speed });
   return speed;
 }
 
 /** Returns what is expected of a new worker. */
 export function expectedOfNew(fit: Fit, job: Job, known: Known, sizeBytes: number | undefined): Expected {
   const { node, backend, device } = fit;
-  const speed = speedOf(node.speeds, { backend, device }, sizeBytes);
+  const speed = speedOn(node.speeds, { backend, device }, sizeBytes);
   const firstToken = coldSeconds(fit, known, sizeBytes) + job.promptTokens / speed.prefill;
   const answer = firstToken + job.answerTokens / speed.decode;
   return { firstToken, answer, score: -(answer + extraOfNew(fit, known)), speed };
