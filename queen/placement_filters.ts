@@ -155,6 +155,8 @@ function memoryOn(
     for (const need of question.needs(where.backend)!) {
       if (isFree(need, rooms, room)) return fitAt(fit, { where, room, need }, rooms);
     }
+    const part = worthwhilePart(where, question, { rooms, room });
+    if (part) return fitAt(fit, { where, room, need: part }, rooms);
   }
   const tries = devices.map((one) => tryDevice(one, question, rooms));
   for (const one of tries) if (isFree(one.need, rooms, one.room)) return fitAt(fit, one, rooms);
@@ -164,6 +166,20 @@ function memoryOn(
     if (evicts) return fitAt(fit, one, rooms, evicts);
   }
   return { ...memoryShort(fit.node.name, tries, { question, rooms }), needsFetch: !fit.onDisk };
+}
+
+/** As a hive sees it: a GPU that takes less than this share of the layers gains little over a CPU. */
+const worthwhileShare = 0.25;
+
+function worthwhilePart(
+  { backend }: Device,
+  question: Question,
+  { rooms, room }: { rooms: Rooms; room: Room | undefined },
+): Need | undefined {
+  if (backend === "cpu" || !room) return undefined;
+  const part = partNeed(question.load!, backend, room.free);
+  const layers = question.facts?.shape?.layers ?? 0;
+  return part && isFree(part, rooms, room) && part.gpuLayers! >= layers * worthwhileShare ? part : undefined;
 }
 
 const nobody: readonly string[] = Object.freeze([]);

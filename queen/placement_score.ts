@@ -14,7 +14,10 @@ import { type Speed, speedOf } from "./speeds.ts";
 export const weights = Object.freeze({
   /** The prompt's tokens that a worker has seen count so often: their time is certain, that of the answer is a guess. */
   prefix: 2,
-  /** For each busy slot of a worker: streams share its time, and more so than their number when they come and go. */
+  /** How much longer everything takes for each other text that a worker writes: on a CPU, and on a GPU. */
+  sharedCpu: 0.5,
+  sharedGpu: 0.1,
+  /** For each busy slot of a worker, so that of equals the emptiest is taken. */
   heldSlot: 0.01,
   /** For each worker of a machine that a new one would share it with. */
   neighbour: 0.1,
@@ -54,9 +57,10 @@ export function expectedOf(worker: WorkerView, job: Job, known: Known, waitMs = 
     ? Math.min(job.promptTokens, known.cachedBlocks(worker.id, job.blocks) * tokensPerBlock)
     : 0;
   const others = Math.min(worker.slotsHeld, worker.slotsTotal - 1);
-  const prefill = (job.promptTokens - cached) / speed.prefill * (others + 1);
+  const slower = 1 + others * (where.backend === "cpu" ? weights.sharedCpu : weights.sharedGpu);
+  const prefill = (job.promptTokens - cached) / speed.prefill * slower;
   const firstToken = waitMs / 1_000 + prefill + hop(worker.node);
-  const answer = firstToken + job.answerTokens / speed.decode * (others + 1);
+  const answer = firstToken + job.answerTokens / speed.decode * slower;
   const extra = others * weights.heldSlot - (weights.prefix - 1) * cached / speed.prefill;
   return { firstToken, answer, score: -(answer + extra), speed };
 }
