@@ -6,6 +6,7 @@
 import { contextChoices, memoryNeed } from "../protocol/memory_need.ts";
 import type { ModelFacts } from "../protocol/model.ts";
 import type { Backend, Machine } from "../protocol/node.ts";
+import type { WorkerRecord } from "../protocol/worker.ts";
 import type { Bytes, FetchView, Known, Room, Rooms, SpawnView, Takes, WorkerView } from "./known.ts";
 import { isIdle } from "./placement_workers.ts";
 
@@ -75,6 +76,12 @@ function countWorker(rooms: ReadonlyMap<string, Count>, worker: WorkerView): voi
 export interface Need extends Bytes {
   /** Layers on the GPU; null where there is none or the header tells none. */
   readonly gpuLayers: number | null;
+}
+
+/** Returns what a worker takes that was started somehow. */
+export function takenBy(facts: ModelFacts, { backend, slots_total, ctx }: WorkerRecord): Bytes {
+  const { hostBytes, deviceBytes } = memoryNeed(facts, { backend, slots: Math.max(1, slots_total), ctx });
+  return { host: hostBytes, device: deviceBytes };
 }
 
 /** What is to be loaded. */
