@@ -62,7 +62,7 @@ export class Question {
 
   constructor(readonly demand: Demand, readonly job: Job, readonly known: Known) {
     this.isFetched = isFromHub(demand.model);
-    this.facts = demand.model.startsWith("builtin:") ? undefined : known.facts(demand.model);
+    this.facts = known.facts(demand.model);
     this.load = this.facts && { facts: this.facts, ctx: demand.ctx, slots: job.slots };
   }
 
