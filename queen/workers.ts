@@ -103,6 +103,8 @@ export class Workers {
     for (const entry of this.on(node)) {
       // One that was never shown has only just been answered for: the picture may be older than that answer.
       if (shown.has(entry.id) || entry.record === undefined) continue;
+      // New figures do not count it any more, so there is nothing to be added when it is forgotten.
+      if (isFresh) this.#entries.get(entry.id)!.memory = undefined;
       if (entry.state === "loading") changes.missing.push(entry.id);
       else changes.gone.push(entry.id);
     }
