@@ -134,6 +134,7 @@ function pretending(node: NodeFolder, change: (text: string) => string): RemoteS
 
 Deno.test("what can't be installed is refused by one look, and the node is left alone", async () => {
   using node = new NodeFolder();
+  const { manifest } = await shippedFiles();
   // This checkout may have made one of them.
   const notMade = ["vulkan", "cuda"].find((backend) => !(`llm-worker-rbee-${backend}` in manifest.files)) ?? "metal";
   const cases: [ErrorCode, (text: string) => string][] = [
