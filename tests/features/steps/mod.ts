@@ -8,6 +8,7 @@ import "./commands.ts";
 import "./configuration.ts";
 import "./elsewhere.ts";
 import "./errors.ts";
+import "./gpu.ts";
 import "./hives_from_afar.ts";
 import "./hub.ts";
 import "./inferences.ts";

@@ -9,6 +9,7 @@ import type { WorkerRecord } from "../../../protocol/worker.ts";
 import { canRunCluster, clusterNeed } from "../../support/cluster.ts";
 import { eventually } from "../../support/eventually.ts";
 import { Suite } from "../../support/gherkin.ts";
+import { gpuBackend } from "../../support/gpu.ts";
 import { canMount } from "../../support/mounts.ts";
 import type { Finished, Program } from "../../support/program.ts";
 import { canRunSshd, me } from "../../support/sshd.ts";
@@ -165,8 +166,8 @@ export const suite: Suite<Scenario> = new Suite<Scenario>({
     line: `${testModelLine}, then TAGS=@smollm2 deno task test tests/features`,
   }, {
     tag: "@gpu",
-    isMet: () => false,
-    why: "needs an NVIDIA GPU and a CUDA worker",
-    line: "TAGS=@gpu deno task test tests/features",
+    isMet: () => gpuBackend !== undefined,
+    why: "needs a GPU and a worker for it",
+    line: "deno task compile --backend cuda (or vulkan), then TAGS=@gpu deno task test tests/features",
   }],
 });
