@@ -13,6 +13,9 @@ import type { TlsFiles } from "../runtime/serve.ts";
 import type { WorkerFacts } from "./worker.ts";
 import { type LinkedFile, makeWorkerFolder, type WorkerFolder } from "./worker_folder.ts";
 
+/** A worker fetches nothing: the person's token for the hub is none of its business. */
+const hubTokens = Object.freeze({ HF_TOKEN: "", HUGGING_FACE_HUB_TOKEN: "" });
+
 /** What a worker's process is started from. */
 export interface WorkerProcessOptions {
   readonly facts: WorkerFacts;
@@ -51,7 +54,11 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
       exe: options.command.exe,
       args: [...options.command.args, ...workerArguments(options, folder.model)],
       cwd: folder.path,
-      env: { PATH: options.command.path, RBEE_WORKER_KEY: options.key, ...deviceEnvironment(options.facts) },
+      env: {
+        ...{ PATH: options.command.path, RBEE_WORKER_KEY: options.key },
+        ...hubTokens,
+        ...deviceEnvironment(options.facts),
+      },
       onOutput: (piece) => log.write(piece),
     });
   } catch (cause) {

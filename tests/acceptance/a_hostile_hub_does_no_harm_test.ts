@@ -187,6 +187,10 @@ Deno.test("the token goes to the hub alone, and is told to nobody", async () => 
     assert.ok(toCdn.every(({ hasToken }) => !hasToken) && toCdn.length === 2);
     const texts = [JSON.stringify(events), ...at.files(at.world.home).map((path) => Deno.readTextFileSync(path))];
     assert.ok(!texts.some((text) => text.includes(token)));
+    const spawned = await at.call("POST /v1/workers/spawn", { model_ref: "builtin:tiny" });
+    assert.equal(spawned.status, 200, spawned.text);
+    const [worker] = at.world.processes("llm-worker-rbee");
+    assert.ok(!Deno.readTextFileSync(`/proc/${worker.pid}/environ`).includes(token), "nor to a worker");
   }, { accepted: [token], prepare });
 });
 
