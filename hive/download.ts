@@ -5,7 +5,10 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
+import { fetchInLanes } from "./download_lanes.ts";
 import { Part } from "./download_part.ts";
+import { Watchdog } from "./download_read.ts";
+import { append } from "./download_stream.ts";
 import { type Retry, retryAfterMs, Tries } from "./download_tries.ts";
 import { checkGguf } from "./gguf_check.ts";
 import type { RemoteFile } from "./hub.ts";
@@ -129,7 +132,7 @@ async function fetchOnce(part: Part, download: FileDownload): Promise<void> {
     const answered = await ask(file.url, { headers, token, signal: both });
     try {
       await accept(answered, part, download);
-      await readBody(answered.response, part, { download, quiet });
+      await receive(answered, part, { download, quiet });
     } finally {
       await answered.response.body?.cancel().catch(() => {}); // read to its end, or broken
     }
@@ -139,6 +142,24 @@ async function fetchOnce(part: Part, download: FileDownload): Promise<void> {
   } finally {
     quiet.stop();
   }
+}
+
+/** Takes what comes; where one connection is slow, the rest by several. */
+async function receive(
+  { response, address }: Answered,
+  part: Part,
+  { download, quiet }: { download: FileDownload; quiet: Watchdog },
+): Promise<void> {
+  const { file, signal, stallMs, onBytes, onReceived } = download;
+  const { status, headers } = response;
+  const { etag } = part.state;
+  const takesRanges = status === 206 || headers.get("accept-ranges") === "bytes";
+  const mayBeSlow = !(takesRanges && (etag !== null || file.sha256 !== null));
+  const end = await append(response, part, { size: file.size, signal, quiet, mayBeSlow, onBytes, onReceived });
+  if (end === "broken") throw broken(resetText, new URL(file.url).host);
+  if (end === "whole") return;
+  quiet.stop();
+  await fetchInLanes(part, { address, etag, size: file.size, signal, stallMs, onBytes, onReceived });
 }
 
 /** Checks an answer's head, and begins anew where it does not go on from what is here. */
@@ -170,89 +191,6 @@ async function accept({ response, host }: Answered, part: Part, download: FileDo
   if (total === null || total === file.size) return;
   await part.restart(null);
   throw broken(`the server announces ${total} bytes, and the file has ${file.size}`, host);
-}
-
-interface Reading {
-  readonly download: FileDownload;
-  readonly quiet: Watchdog;
-}
-
-/**
- * Reads into a small piece of memory and gathers that in larger ones, which are used in turns: one is filled while the
- * other is written. A read that fails takes its memory with it, so nothing that came may lie in there.
- */
-async function readBody(response: Response, part: Part, { download, quiet }: Reading): Promise<void> {
-  const { file, signal } = download;
-  if (!response.body) return;
-  const reader = response.body.getReader({ mode: "byob" });
-  const leave = () => void reader.cancel().catch(() => {}); // broken already
-  for (const one of [signal, quiet.signal]) one.addEventListener("abort", leave, { once: true });
-  const pieces = [new Uint8Array(limits.downloadPieceBytes), new Uint8Array(limits.downloadPieceBytes)];
-  let memory = new ArrayBuffer(limits.downloadReadBytes);
-  let filled = 0;
-  let flushedAt = performance.now();
-  const flush = async () => {
-    flushedAt = performance.now();
-    if (filled === 0) return;
-    const bytes = pieces[0].subarray(0, filled);
-    pieces.reverse();
-    filled = 0;
-    await part.add(bytes);
-    download.onReceived(bytes.length);
-    download.onBytes(part.bytes);
-  };
-  try {
-    for (let left = file.size - part.bytes; left > 0;) {
-      const room = Math.min(memory.byteLength, left, limits.downloadPieceBytes - filled);
-      const step = await reader.read(new Uint8Array(memory, 0, room)).catch(() => undefined); // said below
-      if (!step || step.done) break;
-      memory = step.value.buffer;
-      pieces[0].set(step.value, filled);
-      filled += step.value.length;
-      left -= step.value.length;
-      quiet.calm();
-      const isLate = performance.now() - flushedAt > limits.downloadProgressMs;
-      if (isLate || filled === limits.downloadPieceBytes) await flush();
-    }
-    await flush();
-  } finally {
-    for (const one of [signal, quiet.signal]) one.removeEventListener("abort", leave);
-    reader.releaseLock();
-  }
-  if (part.bytes < file.size) throw broken(resetText, new URL(file.url).host);
-}
-
-/** Aborts when nothing has come for a while. */
-class Watchdog {
-  readonly #abort = new AbortController();
-  readonly #ms: number;
-  #calmAt = performance.now();
-  #timer: number;
-
-  constructor(ms: number) {
-    this.#ms = ms;
-    this.#timer = setTimeout(() => this.#look(), ms);
-  }
-
-  get signal(): AbortSignal {
-    return this.#abort.signal;
-  }
-
-  /** Something came. */
-  calm(): void {
-    this.#calmAt = performance.now();
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
-  }
-
-  /** Looks when the time may be over, instead of setting a timer for each piece. */
-  #look(): void {
-    const leftMs = this.#calmAt + this.#ms - performance.now();
-    if (leftMs <= 0) return this.#abort.abort(new DOMException("no bytes came", "TimeoutError"));
-    this.#timer = setTimeout(() => this.#look(), Math.ceil(leftMs));
-  }
 }
 
 function stalled(part: Part, { stallMs, file }: FileDownload): RbeeError {

@@ -22,6 +22,8 @@ export interface ReceiptOptions {
   /** No byte for this long is a break. */
   readonly stallMs: number;
   /** Told of one file's bytes, by its number. */
+  /** Called when something came. */
+  readonly onPiece: () => void;
   readonly telling: (file: number) => Pick<Telling, "onBytes" | "onReceived">;
 }
 
@@ -87,7 +89,7 @@ export class Receipt {
   }
 
   async #read(part: Part, body: ReadableStream<Uint8Array>): Promise<void> {
-    const { files, signal, stallMs, telling } = this.#options;
+    const { files, signal, stallMs, telling, onPiece } = this.#options;
     const told = telling(this.#number);
     const { size } = files[this.#number].file;
     const reader = body.getReader();
@@ -100,6 +102,7 @@ export class Receipt {
         signal.throwIfAborted();
         if (!step || step.done) break;
         const bytes = step.value.subarray(0, size - part.bytes);
+        onPiece();
         await part.add(bytes);
         told.onReceived(bytes.length);
         told.onBytes(part.bytes);

@@ -144,6 +144,7 @@ export class Downloads {
     const download = new ModelDownload({
       ...{ id: `dl-${crypto.randomUUID().slice(0, 13)}`, model, source },
       ...{ folder: this.#options.folder, stallMs: this.#options.stallMs },
+      promisedBytes: () => this.#promisedBytes(model),
       onArrived: (real, digests) => this.#arrived(model, real, digests),
     });
     this.#all.set(download.id, download);
@@ -163,6 +164,11 @@ export class Downloads {
     const ended = [...this.#all.values()].filter(({ isActive }) => !isActive);
     setDownloadsActive(this.#all.size - ended.length);
     for (const { id } of ended.slice(0, -limits.downloadsKeptMax)) this.#all.delete(id);
+  }
+
+  #promisedBytes(except: RemoteModel): number {
+    const others = [...this.#all.values()].filter((one) => one.model !== except);
+    return others.reduce((sum, { missingBytes }) => sum + missingBytes, 0);
   }
 
   #places(model: RemoteModel): string[] {

@@ -17,6 +17,8 @@ export interface Asking {
   readonly signal?: AbortSignal;
   /** Returns a redirect to another origin as the answer: an address that is signed for GET refuses HEAD. */
   readonly staysAtOrigin?: boolean;
+  /** With connections of its own; the common ones when absent. */
+  readonly client?: Deno.HttpClient;
   /** How names become addresses; the system's way when absent. */
   readonly resolve?: (hostname: string) => Promise<readonly string[]>;
 }
@@ -26,8 +28,10 @@ export interface Answered {
   readonly response: Response;
   /** Headers of the first answer, which the hub gave itself; those of a redirect stand here. */
   readonly first: Headers;
-  /** The host that answered in the end, for messages; never a whole address, which may be signed. */
+  /** The host that answered in the end, for messages. */
   readonly host: string;
+  /** The whole address that answered; it may be signed, so it is told to nobody. */
+  readonly address: string;
 }
 
 const redirects = new Set([301, 302, 303, 307, 308]);
@@ -45,9 +49,11 @@ export async function ask(address: string, asking: Asking = {}): Promise<Answere
   for (let hops = 0;; hops++) {
     const response = await send(url, origin, asking);
     first ??= response.headers;
-    if (!redirects.has(response.status)) return { response, first, host: url.host };
+    if (!redirects.has(response.status)) return { response, first, host: url.host, address: url.href };
     const next = target(url, response.headers.get("location"));
-    if (asking.staysAtOrigin && next.origin !== origin.origin) return { response, first, host: url.host };
+    if (asking.staysAtOrigin && next.origin !== origin.origin) {
+      return { response, first, host: url.host, address: url.href };
+    }
     await response.body?.cancel();
     if (hops >= limits.hubRedirectsMax) throw refused(url, `it redirects more than ${limits.hubRedirectsMax} times`);
     if (url.protocol === "https:" && next.protocol === "http:" && !isInside) {
@@ -76,9 +82,10 @@ async function send(url: URL, origin: URL, asking: Asking): Promise<Response> {
   if (asking.token !== undefined && url.origin === origin.origin) {
     headers.set("authorization", `Bearer ${asking.token}`);
   }
-  const { method = "GET", signal } = asking;
+  const { method = "GET", signal, client } = asking;
   try {
-    return await fetch(url, { method, headers, signal, redirect: "manual" });
+    const init = { method, headers, signal, redirect: "manual" as const };
+    return await fetch(url, client ? { ...init, client } : init);
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
     throw unreachable(url, error);

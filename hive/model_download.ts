@@ -12,6 +12,7 @@ import type { StreamWriter } from "../runtime/event_stream.ts";
 import { downloadFile, type Telling } from "./download.ts";
 import { Followers } from "./download_followers.ts";
 import { bytesHere } from "./download_part.ts";
+import { Watchdog } from "./download_read.ts";
 import { type PlacedFile, Receipt } from "./download_receipt.ts";
 import { Speed } from "./download_speed.ts";
 import type { Retry } from "./download_tries.ts";
@@ -28,6 +29,8 @@ export interface ModelDownloadOptions {
   /** The models folder. */
   readonly folder: string;
   readonly stallMs: number;
+  /** Returns how many bytes other downloads will still take of the same disk. */
+  readonly promisedBytes: () => number;
   /** Enters the model into the catalog; the files' paths in order, and their digests where they are known. */
   readonly onArrived: (paths: string[], digests: (string | null)[]) => Promise<void> | void;
 }
@@ -67,6 +70,11 @@ export class ModelDownload {
   /** Whether it is still under way. */
   get isActive(): boolean {
     return this.#state === "waiting" || this.#state === "downloading" || this.#state === "verifying";
+  }
+
+  /** How many bytes are still to come. */
+  get missingBytes(): number {
+    return this.isActive ? this.model.sizeBytes - this.#bytes : 0;
   }
 
   /** What is shown of it. */
@@ -142,11 +150,11 @@ export class ModelDownload {
 
   /** Makes the folders. Throws `INSUFFICIENT_DISK` before anything is fetched. */
   async #place(): Promise<PlacedFile[]> {
-    const { folder, model } = this.#options;
+    const { folder, model, promisedBytes } = this.#options;
     const placed: PlacedFile[] = [];
     for (const file of model.files) placed.push({ file, path: await makePlace(folder, placeOf(model.ref, file.path)) });
     for (const [at, { file, path }] of placed.entries()) this.#here[at] = await bytesHere(path, file.size);
-    checkDisk(folder, model.sizeBytes - this.#bytes, printModelRef(model.ref));
+    checkDisk(folder, { bytes: this.missingBytes, promised: promisedBytes(), ref: printModelRef(model.ref) });
     return placed;
   }
 
@@ -169,10 +177,18 @@ export class ModelDownload {
   async #receive(files: readonly PlacedFile[]): Promise<(string | null)[]> {
     const { stallMs } = this.#options;
     const telling = (at: number) => this.#telling(at, "peer");
-    const receipt = await Receipt.open({ files, stallMs, signal: this.#stop.signal, telling });
-    this.#receipt.resolve(receipt);
-    await receipt.whole;
-    return files.map(({ file }) => file.sha256);
+    const quiet = new Watchdog(stallMs); // a sender that is gone must not hold up whoever waits with us
+    const signal = AbortSignal.any([this.#stop.signal, quiet.signal]);
+    try {
+      const receipt = await Receipt.open({ files, stallMs, signal, telling, onPiece: () => quiet.calm() });
+      this.#receipt.resolve(receipt);
+      await receipt.whole;
+      return files.map(({ file }) => file.sha256);
+    } catch (error) {
+      throw quiet.signal.aborted && !this.#stop.signal.aborted ? silent(stallMs) : error;
+    } finally {
+      quiet.stop();
+    }
   }
 
   #telling(at: number, source: ModelSource): Telling {
@@ -202,9 +218,19 @@ export class ModelDownload {
   }
 }
 
-function checkDisk(folder: string, bytes: number, ref: string): void {
+function silent(stallMs: number): RbeeError {
+  return new RbeeError("DOWNLOAD_TIMEOUT", {
+    message: `Cannot take the model from another hive: no bytes came for ${stallMs / 1_000} s`,
+  });
+}
+
+/** Throws `INSUFFICIENT_DISK` when the disk has no room for so many bytes beside those that are promised to others. */
+function checkDisk(
+  folder: string,
+  { bytes, promised, ref }: { bytes: number; promised: number; ref: string },
+): void {
   const free = diskBytes(folder)?.freeBytes;
-  const need = bytes + limits.downloadSpareBytes;
+  const need = bytes + promised + limits.downloadSpareBytes;
   if (bytes <= 0 || free === undefined || free >= need) return;
   const required = Math.ceil(need / bytesPerMb);
   const available = Math.floor(free / bytesPerMb);

@@ -59,6 +59,13 @@ export const modelLimits = Object.freeze({
   /** What is read at once, and what is hashed and written at once. */
   downloadReadBytes: 256 * 1024,
   downloadPieceBytes: 1024 * 1024,
+  /** How many ranges are fetched at once where one connection is slow, and how long each is; all lie in memory. */
+  downloadLanes: 4,
+  downloadLaneBytes: 4 * 1024 * 1024,
+  /** One connection is slow when it has brought less than this after that time, and there is so much to come. */
+  downloadLanesBelowBytesPerSecond: 40 * 1024 * 1024,
+  downloadPaceMs: 1_500,
+  downloadLanesFromBytes: 64 * 1024 * 1024,
   /** How much may lie in the system's memory before it goes to the disk: a loaded disk then holds up nobody. */
   downloadSyncBytes: 64 * 1024 * 1024,
   /** What a part is hashed by when it is taken up again: short enough that nobody waits for it. */

@@ -18,6 +18,7 @@ import type { Demand, NodeView, SpawnChoice } from "./known.ts";
 import { loadingTimeout } from "./loading_timeout.ts";
 import { ModelWork } from "./model_work.ts";
 import type { Outbox } from "./outbox.ts";
+import { takenBy } from "./placement_memory.ts";
 import { usualJob } from "./placement_score.ts";
 import { planFor } from "./plan.ts";
 import { Prefixes } from "./prefixes.ts";
@@ -41,7 +42,10 @@ export interface FleetOptions {
 
 /** Hives, workers and what is on its way, on all nodes. */
 export class Fleet {
-  readonly workers: Workers = new Workers((node) => this.known.touch(node));
+  readonly workers: Workers = new Workers((node) => this.known.touch(node), (record) => {
+    const facts = this.known.facts(record.model_ref);
+    return facts && takenBy(facts, record);
+  });
   readonly models: ModelWork;
   /** What placement looks at. */
   readonly known: FleetKnown;

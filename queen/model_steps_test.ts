@@ -268,3 +268,16 @@ Deno.test("what is asked without doing anything is looked up, too", () => {
   b.known();
   deepStrictEqual(lookUps(b.tell({ type: "modelWanted", model })), []);
 });
+
+Deno.test("memory of a worker that is gone counts once: before its machine's figures show it, not after", () => {
+  const b = new Bench("local", "box");
+  const worker = record({ model_ref: "file:/a.gguf", memory_bytes: 6_000 * mb });
+  const large = facts({ size_bytes: 6_000 * mb });
+  b.status("local", { freeMb: 100 });
+  b.status("box", { freeMb: 2_000, workers: [worker], models: [large] });
+  b.status("box", { freeMb: 7_000, models: [large] }); // it is gone, and this is all that is free
+  deepStrictEqual(ended(b.submit("t1")), [["t1", "failed", "NO_NODE"]]);
+  b.status("box", { freeMb: 2_000, workers: [worker], models: [large] });
+  b.tell({ type: "workerGone", node: "box", gone: { worker_id: "worker-a", reason: "stopped" } });
+  deepStrictEqual(spawns(b.submit("t2")), ["box"]);
+});

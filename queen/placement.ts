@@ -21,9 +21,8 @@ export function place(demand: Demand, known: Known, job: Job = usualJob): Placem
 
 /** Returns the worker for a task that has one, or that is about to have one; quick. Undefined when there is none. */
 export function placeOnWorkers(demand: Demand, known: Known, job: Job): Placement | undefined {
-  const matching = matchingWorkers(demand, known);
-  const free = matching.filter(hasFreeSlot);
-  if (free.length === 0) return loadingOrSpawned(demand, matching, known);
+  const free = workersFor(demand, known).filter((w) => hasFreeSlot(w) && serves(demand, w, known));
+  if (free.length === 0) return loadingOrSpawned(demand, matchingWorkers(demand, known), known);
   const worker = free.length === 1 ? free[0] : bestOf(free, (w) => expectedOf(w, job, known).score, known.tie)!;
   return { kind: "reuse", worker: worker.id, reasons: [reuseReason(worker, free.length, { job, known })] };
 }
@@ -47,9 +46,14 @@ export function nodesFor(demand: Demand, known: Known): readonly NodeView[] {
 
 /** Returns the workers that serve the demand, busy or not. */
 export function matchingWorkers(demand: Demand, known: Known): WorkerView[] {
-  const near = demand.node === undefined ? known.workersOf(demand.model) : known.workersOn(demand.node);
-  return near.filter((w) => whyNot(demand, w) === undefined && known.node(w.node) !== undefined);
+  return workersFor(demand, known).filter((w) => serves(demand, w, known));
 }
+
+const workersFor = ({ model, node }: Demand, known: Known) =>
+  node === undefined ? known.workersOf(model) : known.workersOn(node);
+
+const serves = (demand: Demand, worker: WorkerView, known: Known) =>
+  whyNot(demand, worker) === undefined && known.node(worker.node) !== undefined;
 
 function reuseReason(worker: WorkerView, count: number, { job, known }: { job: Job; known: Known }): string {
   const { speed, answer } = expectedOf(worker, job, known);

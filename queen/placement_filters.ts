@@ -9,7 +9,16 @@ import { limits } from "../protocol/limits.ts";
 import type { ModelFacts } from "../protocol/model.ts";
 import { type Backend, backendsOf, type Gpu, type Machine } from "../protocol/node.ts";
 import type { Demand, Job, Known, NodeView, Room, Rooms, Takes } from "./known.ts";
-import { deviceName, evictionsFor, fitsInto, type Load, type Need, partNeed, wholeNeeds } from "./placement_memory.ts";
+import {
+  deviceName,
+  evictionsFor,
+  fitsInto,
+  isFree,
+  type Load,
+  type Need,
+  partNeed,
+  wholeNeeds,
+} from "./placement_memory.ts";
 import { mbDown, mbUp } from "./placement_text.ts";
 
 /** Why a machine does not come into question. */
@@ -53,7 +62,7 @@ export class Question {
 
   constructor(readonly demand: Demand, readonly job: Job, readonly known: Known) {
     this.isFetched = isFromHub(demand.model);
-    this.facts = demand.model.startsWith("builtin:") ? undefined : known.facts(demand.model);
+    this.facts = known.facts(demand.model);
     this.load = this.facts && { facts: this.facts, ctx: demand.ctx, slots: job.slots };
   }
 
@@ -141,26 +150,53 @@ function memoryOn(
   devices: readonly Device[],
   { question, rooms }: { question: Question; rooms: Rooms },
 ): Fit | Refusal {
-  const tries = devices.map((one) => tryDevice(one, question, rooms));
-  for (const { where, room, need } of tries) {
-    if (!fitsInto(need, rooms, room, asItIs)) continue;
-    return {
-      ...fit,
-      ...where,
-      need,
-      takes: takesOf(where, need),
-      availableBytes: availableOf(where, rooms, room),
-      evicts: [],
-    };
+  for (const where of devices) {
+    const room = roomOf(where, rooms);
+    for (const need of question.needs(where.backend)!) {
+      if (isFree(need, rooms, room)) return fitAt(fit, { where, room, need }, rooms);
+    }
+    const part = worthwhilePart(where, question, { rooms, room });
+    if (part) return fitAt(fit, { where, room, need: part }, rooms);
   }
-  for (const { where, room, need } of tries) {
-    if (!fitsInto(need, rooms, room, withIdle)) continue;
-    const takes = takesOf(where, need);
-    const evicts = evictionsFor(takes, fit.node.name, question.known);
-    if (evicts) return { ...fit, ...where, need, takes, availableBytes: availableOf(where, rooms, room), evicts };
+  const tries = devices.map((one) => tryDevice(one, question, rooms));
+  for (const one of tries) if (isFree(one.need, rooms, one.room)) return fitAt(fit, one, rooms);
+  for (const one of tries) {
+    if (!fitsInto(one.need, rooms, one.room, withIdle)) continue;
+    const evicts = evictionsFor(takesOf(one.where, one.need), fit.node.name, question.known);
+    if (evicts) return fitAt(fit, one, rooms, evicts);
   }
   return { ...memoryShort(fit.node.name, tries, { question, rooms }), needsFetch: !fit.onDisk };
 }
+
+/** As a hive sees it: a GPU that takes less than this share of the layers gains little over a CPU. */
+const worthwhileShare = 0.25;
+
+function worthwhilePart(
+  { backend }: Device,
+  question: Question,
+  { rooms, room }: { rooms: Rooms; room: Room | undefined },
+): Need | undefined {
+  if (backend === "cpu" || !room) return undefined;
+  const part = partNeed(question.load!, backend, room.free);
+  const layers = question.facts?.shape?.layers ?? 0;
+  return part && isFree(part, rooms, room) && part.gpuLayers! >= layers * worthwhileShare ? part : undefined;
+}
+
+const nobody: readonly string[] = Object.freeze([]);
+
+function fitAt(
+  { node, onDisk, downloadBytes }: Pick<Fit, "node" | "onDisk" | "downloadBytes">,
+  { where, room, need }: Try,
+  rooms: Rooms,
+  evicts: readonly string[] = nobody,
+): Fit {
+  const { backend, device } = where;
+  const availableBytes = backend === "cpu" ? rooms.host.free : room?.free ?? 0;
+  return { node, onDisk, downloadBytes, backend, device, need, takes: takesOf(where, need), availableBytes, evicts };
+}
+
+const roomOf = ({ backend, device }: Device, rooms: Rooms): Room | undefined =>
+  backend === "cpu" ? undefined : rooms.devices.get(deviceName(backend, device));
 
 interface Try {
   readonly where: Device;
@@ -168,18 +204,16 @@ interface Try {
   readonly need: Need;
 }
 
-/** The largest context that fits as it is, else the smallest: for its sake as few workers end as possible. */
+/** Where nothing fits as it is: the smallest context, so that as few workers end as possible, or a part of the layers. */
 function tryDevice(where: Device, question: Question, rooms: Rooms): Try {
-  const needs = question.needs(where.backend)!;
-  const room = where.backend === "cpu" ? undefined : rooms.devices.get(deviceName(where.backend, where.device));
-  const whole = needs.find((need) => fitsInto(need, rooms, room, asItIs)) ?? needs.at(-1)!;
+  const whole = question.needs(where.backend)!.at(-1)!;
+  const room = roomOf(where, rooms);
   if (where.backend === "cpu" || fitsInto(whole, rooms, room, withIdle)) return { where, room, need: whole };
   // Too small for all of it: as many layers as fit.
   const part = partNeed(question.load!, where.backend, room?.free ?? 0);
   return { where, room, need: part ?? whole };
 }
 
-const asItIs = ["free"] as const;
 const withIdle = ["free", "leaving", "idle"] as const;
 
 const takesOf = ({ backend, device }: Device, need: Need): Takes => ({
@@ -188,9 +222,6 @@ const takesOf = ({ backend, device }: Device, need: Need): Takes => ({
   host: need.host,
   device: need.device,
 });
-
-const availableOf = (where: Device, rooms: Rooms, room: Room | undefined): number =>
-  where.backend === "cpu" ? rooms.host.free : room?.free ?? 0;
 
 function memoryShort(
   node: string,

@@ -6,6 +6,7 @@
 import { contextChoices, memoryNeed } from "../protocol/memory_need.ts";
 import type { ModelFacts } from "../protocol/model.ts";
 import type { Backend, Machine } from "../protocol/node.ts";
+import type { WorkerRecord } from "../protocol/worker.ts";
 import type { Bytes, FetchView, Known, Room, Rooms, SpawnView, Takes, WorkerView } from "./known.ts";
 import { isIdle } from "./placement_workers.ts";
 
@@ -77,6 +78,12 @@ export interface Need extends Bytes {
   readonly gpuLayers: number | null;
 }
 
+/** Returns what a worker takes that was started somehow. */
+export function takenBy(facts: ModelFacts, { backend, slots_total, ctx }: WorkerRecord): Bytes {
+  const { hostBytes, deviceBytes } = memoryNeed(facts, { backend, slots: Math.max(1, slots_total), ctx });
+  return { host: hostBytes, device: deviceBytes };
+}
+
 /** What is to be loaded. */
 export interface Load {
   readonly facts: ModelFacts;
@@ -112,6 +119,11 @@ export function partNeed({ facts, ctx, slots = 1 }: Load, backend: Backend, free
   return { host: hostBytes, device: deviceBytes, gpuLayers: least };
 }
 
+/** Whether both kinds of memory are free. */
+export function isFree(need: Bytes, { host }: Rooms, device: Room | undefined): boolean {
+  return need.host <= host.free && (need.device === 0 || (device !== undefined && need.device <= device.free));
+}
+
 /** Whether both kinds of memory are there; `kinds` says what may count as free. */
 export function fitsInto(need: Bytes, rooms: Rooms, device: Room | undefined, kinds: readonly (keyof Room)[]): boolean {
   return need.host <= sum(rooms.host, kinds) && (need.device === 0 || need.device <= sum(device, kinds));
@@ -137,8 +149,7 @@ export function evictionsFor(takes: Takes, node: string, known: Known): string[]
   };
   const leaving = known.workersOn(node).filter((w) => w.leaving).map((w) => w.id);
   // Those that are ending already are waited for only when what they hold is needed.
-  const isFreeNow = fitsInto(takes, rooms, rooms.devices.get(name), ["free"]);
-  const evicts = isFreeNow ? [] : leaving;
+  const evicts = isFree(takes, rooms, rooms.devices.get(name)) ? [] : leaving;
   for (const worker of evictable(known.workersOn(node), known)) {
     if (lacks.host <= 0 && lacks.device <= 0) break;
     const held = worker.memory!;

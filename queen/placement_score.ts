@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { localNodeName } from "../protocol/node.ts";
+import { type Backend, localNodeName } from "../protocol/node.ts";
 import type { Job, Known, NodeView, WorkerView } from "./known.ts";
 import type { Fit } from "./placement_filters.ts";
 import { tokensPerBlock } from "./prefixes.ts";
@@ -14,7 +14,10 @@ import { type Speed, speedOf } from "./speeds.ts";
 export const weights = Object.freeze({
   /** The prompt's tokens that a worker has seen count so often: their time is certain, that of the answer is a guess. */
   prefix: 2,
-  /** For each busy slot of a worker: streams share its time, and more so than their number when they come and go. */
+  /** How much longer everything takes for each other text that a worker writes: on a CPU, and on a GPU. */
+  sharedCpu: 0.5,
+  sharedGpu: 0.1,
+  /** For each busy slot of a worker, so that of equals the emptiest is taken. */
   heldSlot: 0.01,
   /** For each worker of a machine that a new one would share it with. */
   neighbour: 0.1,
@@ -48,33 +51,47 @@ export const usualJob: Job = Object.freeze({ promptTokens: 64, answerTokens: 256
 
 /** Returns what is expected of a worker that waits or has a free slot; `waitMs` until it has one. */
 export function expectedOf(worker: WorkerView, job: Job, known: Known, waitMs = 0): Expected {
-  const speed = speedOfWorker(worker, known.node(worker.node)?.speeds, known.facts(worker.model)?.size_bytes);
+  const where = { backend: worker.backend ?? "cpu" as const, device: worker.device ?? 0 };
+  const speed = speedOn(known.node(worker.node)?.speeds, where, known.facts(worker.model)?.size_bytes);
   const cached = job.blocks && job.blocks.length > 0
     ? Math.min(job.promptTokens, known.cachedBlocks(worker.id, job.blocks) * tokensPerBlock)
     : 0;
   const others = Math.min(worker.slotsHeld, worker.slotsTotal - 1);
-  const prefill = (job.promptTokens - cached) / speed.prefill * (others + 1);
+  const slower = 1 + others * (where.backend === "cpu" ? weights.sharedCpu : weights.sharedGpu);
+  const prefill = (job.promptTokens - cached) / speed.prefill * slower;
   const firstToken = waitMs / 1_000 + prefill + hop(worker.node);
-  const answer = firstToken + job.answerTokens / speed.decode * (others + 1);
+  const answer = firstToken + job.answerTokens / speed.decode * slower;
   const extra = others * weights.heldSlot - (weights.prefix - 1) * cached / speed.prefill;
   return { firstToken, answer, score: -(answer + extra), speed };
 }
 
-/** Speeds by worker, as long as what they were taken from is the same. */
-const lastSpeeds = new WeakMap<WorkerView, { from: NodeView["speeds"]; size?: number; speed: Speed }>();
+interface LastSpeed {
+  readonly backend: string;
+  readonly device: number;
+  readonly size: number | undefined;
+  readonly speed: Speed;
+}
 
-function speedOfWorker(worker: WorkerView, from: NodeView["speeds"], size: number | undefined): Speed {
-  const last = lastSpeeds.get(worker);
-  if (last && last.from === from && last.size === size) return last.speed;
-  const speed = speedOf(from, { backend: worker.backend ?? "cpu", device: worker.device ?? 0 }, size);
-  lastSpeeds.set(worker, { from, size, speed });
+/** The speed that was asked for last of each machine: it is asked for again and again. */
+const lastSpeeds = new WeakMap<NonNullable<NodeView["speeds"]>, LastSpeed>();
+
+function speedOn(
+  from: NodeView["speeds"],
+  where: { backend: Backend; device: number },
+  size: number | undefined,
+): Speed {
+  if (!from) return speedOf(from, where, size);
+  const last = lastSpeeds.get(from);
+  if (last && last.backend === where.backend && last.device === where.device && last.size === size) return last.speed;
+  const speed = speedOf(from, where, size);
+  lastSpeeds.set(from, { ...where, size, speed });
   return speed;
 }
 
 /** Returns what is expected of a new worker. */
 export function expectedOfNew(fit: Fit, job: Job, known: Known, sizeBytes: number | undefined): Expected {
   const { node, backend, device } = fit;
-  const speed = speedOf(node.speeds, { backend, device }, sizeBytes);
+  const speed = speedOn(node.speeds, { backend, device }, sizeBytes);
   const firstToken = coldSeconds(fit, known, sizeBytes) + job.promptTokens / speed.prefill;
   const answer = firstToken + job.answerTokens / speed.decode;
   return { firstToken, answer, score: -(answer + extraOfNew(fit, known)), speed };

@@ -84,11 +84,14 @@ export class Placing {
     const one = this.#found.get(task.demandKey);
     if (!one || this.#fleet.known.nodes.length < manyNodes || isBetterCold(one.placement, ahead)) return undefined;
     if (this.#out.now - one.at >= limits.placeAgainMs) return undefined;
-    const isPending = one.placement.kind === "await-slot" ||
-      one.placement.kind === "start-hive" && this.#fleet.known.node(one.placement.node)?.hive === "starting";
-    if (!isPending) return undefined;
+    if (!this.#isPending(one.placement, task)) return undefined;
     if (!this.#out.isArmed("place:again")) this.#out.setTimer("place:again", limits.placeAgainMs);
     return one.placement;
+  }
+
+  #isPending(placement: Placement, task: Task): boolean {
+    if (placement.kind === "start-hive") return this.#fleet.known.node(placement.node)?.hive === "starting";
+    return placement.kind === "await-slot" || placement.kind === "look-up" && this.#fleet.models.isLookedUp(task.model);
   }
 
   #remember(task: Task, placement: Placement): Placement {

@@ -28,6 +28,7 @@ export class SlotWait {
   #until?: number;
   #lines = 0;
   #nextLineAt = 0;
+  #queueAt = 0;
   #said?: string;
   #queue: SlotQueue = { slotsTotal: 0, position: 1, of: 1 };
 
@@ -39,6 +40,7 @@ export class SlotWait {
   /** Goes on waiting, or begins to. Returns the error when the time is over already. */
   begin(out: Outbox, queue: SlotQueue): RbeeError | undefined {
     this.#queue = queue;
+    this.#queueAt = out.now;
     if (this.#until === undefined) {
       this.#until = out.now + this.#waitMs;
       this.#nextLineAt = out.now;
@@ -56,7 +58,7 @@ export class SlotWait {
     const ms = limits.busyNarrationMs[this.#lines++] ?? limits.queueNarrationMs;
     this.#nextLineAt = out.now + ms;
     const human = isLong
-      ? this.#place()
+      ? this.#place(out.now)
       : `⏳ Worker is busy, retrying in ${ms / 1_000} second${ms === 1_000 ? "" : "s"}…`;
     // Whoever waits long does not want to read the same again and again.
     if (human !== this.#said) {
@@ -67,11 +69,11 @@ export class SlotWait {
     out.setTimer(`say:${this.#task}`, ms);
   }
 
-  #place(): string {
+  #place(now: number): string {
     const { position, of, expectedMs } = this.#queue;
-    const start = expectedMs === undefined
-      ? ""
-      : `, expected start in ${Math.max(1, Math.round(expectedMs / 1_000))} s`;
+    const leftMs = (expectedMs ?? 0) - (now - this.#queueAt);
+    const seconds = Math.max(1, Math.round(leftMs / 1_000));
+    const start = expectedMs === undefined ? "" : `, expected start in ${seconds} s`;
     return `⏳ Worker is busy: position ${position} of ${of}${start}`;
   }
 

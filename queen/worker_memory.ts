@@ -1,39 +1,40 @@
 /**
- * What workers hold of their machine's memory, and how much of it the machine's figures do not show yet: these are some
- * seconds old, and a worker that loads has not taken all yet. Pure.
+ * What workers hold of their machine's memory, and how much of it the machine's figures do not show yet: a picture may be
+ * older than the worker. Pure.
  *
  * @module
  */
-import type { WorkerRecord, WorkerState } from "../protocol/worker.ts";
-import type { Bytes, Held, Takes, WorkerView } from "./known.ts";
+import type { WorkerRecord } from "../protocol/worker.ts";
+import type { Bytes, Held, WorkerView } from "./known.ts";
 import { deviceName } from "./placement_memory.ts";
-
-const mb = 1024 * 1024;
 
 /** What a record's memory is judged by. */
 export interface HeldInput {
   readonly before?: Held;
-  /** What it was expected to take when it was started by us. */
-  readonly takes?: Takes;
+  /** What such a worker takes, where its model is known. */
+  readonly takes?: Bytes;
   /** The machine's figures of the same picture are new. */
   readonly isFresh: boolean;
-  readonly state: WorkerState;
 }
 
 /** Returns what a worker holds; undefined when nobody knows. */
-export function heldBy(record: WorkerRecord, { before, takes, isFresh, state }: HeldInput): Held | undefined {
-  const now = { host: record.memory_bytes ?? 0, device: (record.vram_mb ?? 0) * mb };
-  const isWhole = state !== "loading" && record.memory_bytes !== undefined;
-  const most = isWhole
-    ? now
-    : { host: Math.max(now.host, takes?.host ?? 0), device: Math.max(now.device, takes?.device ?? 0) };
+export function heldBy(record: WorkerRecord, { before, takes, isFresh }: HeldInput): Held | undefined {
+  // What it says of itself are weights and context; its process holds more, and while it loads it says less.
+  const said = record.memory_bytes ?? 0;
+  const most = record.backend === "cpu"
+    ? { host: Math.max(said, takes?.host ?? 0), device: 0 }
+    : { host: takes?.host ?? 0, device: takes?.device ?? said };
   if (most.host === 0 && most.device === 0) return undefined;
-  const seen = isFresh ? state === "loading" ? now : most : shown(before);
+  // A hive shows as taken what it has promised to the workers that it shows.
+  if (isFresh) return { ...most, unseen: nothing };
+  const seen = shown(before);
   return {
     ...most,
     unseen: { host: Math.max(0, most.host - seen.host), device: Math.max(0, most.device - seen.device) },
   };
 }
+
+const nothing: Bytes = Object.freeze({ host: 0, device: 0 });
 
 /** What of it the machine's figures show. */
 function shown(held: Held | undefined): Bytes {

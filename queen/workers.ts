@@ -6,7 +6,7 @@
  */
 import type { WorkerRecord, WorkerState } from "../protocol/worker.ts";
 import { ByKey } from "./by_key.ts";
-import type { Demand, Takes, WorkerView } from "./known.ts";
+import type { Bytes, Demand, Takes, WorkerView } from "./known.ts";
 import { Freed, heldBy } from "./worker_memory.ts";
 
 /** A hive's answer to a spawn. */
@@ -56,12 +56,14 @@ export class Workers {
   /** What a worker was started for, until its hive shows it and ever after: its record does not say it. */
   readonly #asked = new Map<string, Asked>();
   readonly #onChange: (node: string) => void;
+  readonly #expect: (record: WorkerRecord) => Bytes | undefined;
   /** What workers held that are gone, until the figures of their machine show it. */
   readonly freed = new Freed();
 
-  /** `onChange` is told of each machine on which something changes. */
-  constructor(onChange: (node: string) => void = () => {}) {
+  /** `onChange` is told of each machine on which something changes, `expect` tells what a worker takes. */
+  constructor(onChange: (node: string) => void, expect: (record: WorkerRecord) => Bytes | undefined) {
     this.#onChange = onChange;
+    this.#expect = expect;
   }
 
   /** Returns every worker, as placement reads them. Live objects. */
@@ -101,6 +103,8 @@ export class Workers {
     for (const entry of this.on(node)) {
       // One that was never shown has only just been answered for: the picture may be older than that answer.
       if (shown.has(entry.id) || entry.record === undefined) continue;
+      // New figures do not count it any more, so there is nothing to be added when it is forgotten.
+      if (isFresh) this.#entries.get(entry.id)!.memory = undefined;
       if (entry.state === "loading") changes.missing.push(entry.id);
       else changes.gone.push(entry.id);
     }
@@ -113,12 +117,8 @@ export class Workers {
     const before = entry && { state: entry.state, layers: entry.record?.layers_loaded };
     const isUsed = record.last_activity_unix !== entry?.record?.last_activity_unix;
     const next = this.#merge(node, record, entry);
-    const memory = heldBy(record, {
-      before: entry?.memory,
-      takes: this.#asked.get(record.id)?.takes,
-      isFresh,
-      state: next.state,
-    });
+    const takes = this.#asked.get(record.id)?.takes ?? this.#expect(record);
+    const memory = heldBy(record, { before: entry?.memory, takes, isFresh });
     const known = this.#put({ ...next, memory, lastUsed: isUsed ? now : entry?.lastUsed ?? now }, entry);
     if (known.state === "loading") {
       changes.loading.push(record.id);
@@ -177,7 +177,7 @@ export class Workers {
       known.ctxAsked = demand.ctx;
       known.keepS ??= demand.keepS;
       if (takes && known.record) {
-        known.memory = heldBy(known.record, { before: known.memory, takes, isFresh: false, state: known.state });
+        known.memory = heldBy(known.record, { before: known.memory, takes, isFresh: false });
       }
       return false;
     }

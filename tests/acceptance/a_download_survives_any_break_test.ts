@@ -50,7 +50,32 @@ Deno.test("no byte for the stall time-out is a break, and at last DOWNLOAD_TIMEO
     at.hub.faults.add({ on: "bytes", stallAt: 1024 * 1024, times: 1 });
     const { last, words } = await at.pull(ref);
     assert.equal(last.stage, "complete");
-    assert.equal(words[0], "Error: no bytes came for 1 s");
+    assert.equal(words[0], "Error: no bytes came for 0.3 s");
+    at.hub.faults.add({ on: "bytes", stallAt: 0 });
+    await at.hub.add("acme/other-GGUF", { "story-Q4_K_M.gguf": fiveMb });
+    const silent = await at.pull("hf:acme/other-GGUF");
+    assert.equal(silent.last.error?.code, "DOWNLOAD_TIMEOUT");
+    assert.match(silent.last.message ?? "", /no bytes came for 0.3 s \(6 attempts\)/);
+  }, { prepare: ({ world }) => world.configure({ models: { stall_timeout_s: 0.3 } }) });
+});
+
+Deno.test("a hive that is told to end lets go of a download at once; the next one goes on", async () => {
+  await inHubWorld(async (at) => {
+    await at.hub.add("acme/story-GGUF", { "story-Q4_K_M.gguf": fiveMb });
+    at.hub.faults.add({ on: "bytes", bytesPerSecond: 1024 * 1024 });
+    const follower = at.follow(String((await at.ask(ref)).json.download_id));
+    await eventually(() => at.hub.bytesSent("Q4_K_M") > 1_000_000, { withinMs: 3_000, what: "it is under way" });
+    const [hive] = at.world.programs;
+    hive.signal("SIGTERM");
+    assert.equal((await follower).last.error?.code, "REQUEST_CANCELED");
+    assert.equal((await hive.ends(3_000)).code, 0);
+    const here = Deno.statSync(`${at.models}${path}.part`).size;
+    assert.ok(here > 500_000, `${here} bytes are kept`);
+    at.hub.faults.clear();
+    at.hub.log.length = 0;
+    await at.world.startHive();
+    assert.equal((await at.pull(ref)).last.stage, "complete");
+    assert.equal(at.hub.bytesSent("Q4_K_M"), fiveMb.length - here);
   });
 });
 

@@ -58,12 +58,14 @@ Deno.test("a model on a web server is fetched by its address, and must be a mode
     const page = new TextEncoder().encode(`<html>Please log in${" ".repeat(100_000)}</html>`);
     await at.hub.add(repo, { "story.gguf": fourMb, "page.gguf": page });
     const url = `${at.hub.url}/${repo}/resolve/main/story.gguf`;
-    at.hub.faults.add({ on: "bytes", method: "GET", cutAt: 1024 * 1024, how: "close", times: 1 });
+    at.hub.faults.add({ on: "bytes", method: "HEAD", status: 403, times: 1 }); // signed for GET
+    at.hub.faults.add({ on: "bytes", method: "GET", cutAt: 1024 * 1024, how: "close", times: 2 });
     const { last } = await at.pull(url);
     assert.equal(last.stage, "complete", last.message);
     assert.match(last.local_path ?? "", /\/models\/http\/[0-9a-f]{16}\/story\.gguf$/);
     assert.deepEqual(Deno.readFileSync(last.local_path ?? ""), fourMb);
-    assert.equal(at.hub.bytesSent("story"), fourMb.length, "it went on after the break");
+    const first = 1; // was asked for to learn the length
+    assert.equal(at.hub.bytesSent("story"), first + fourMb.length, "it went on after the break");
     assert.match((await at.call("GET /metrics")).text, /rbee_hive_model_bytes_total\{source="http"\} 4194304/);
     const wrong = await at.pull(`${at.hub.url}/${repo}/resolve/main/page.gguf`);
     assert.equal(wrong.last.error?.code, "MODEL_LOAD_FAILED");
@@ -125,6 +127,8 @@ Deno.test("bytes of another hive that are not the hub's are refused; without the
     assert.equal((await send(at, first, [0, 0], wrong)).code, "CHECKSUM_MISMATCH");
     assert.equal((await follower).last.error?.code, "CHECKSUM_MISMATCH");
     assert.deepEqual(at.files(), []);
+    const silent = at.follow(String((await begin()).download_id));
+    assert.equal((await silent).last.error?.code, "DOWNLOAD_TIMEOUT", "a sender that is gone holds up nobody");
     at.hub[Symbol.dispose]();
     const files = [{ path: "story-Q4_K_M.gguf", size_bytes: fourMb.length, sha256: sha256(fourMb) }];
     const other = { model_ref: `${model_ref}@main`, files };

@@ -11,6 +11,7 @@ import { median, say, sayTable } from "./figures.ts";
 
 const modelBytes = 1_000_000_000;
 const pairs = 7;
+const slowRuns = 3;
 const repo = "bench/model-GGUF";
 const file = "model-Q8_0.gguf";
 const ref = `hf:${repo}:Q8_0`;
@@ -35,9 +36,24 @@ export async function run(): Promise<void> {
     await withHive(at); // whatever is slow the first time
     for (let pair = 0; pair < pairs; pair++) rounds.push(await round(at, hub.url, pair % 2 === 0));
     tell(rounds);
+    await slowConnections(at, hub.url);
   } finally {
     hub.end();
   }
+}
+
+/** A server that gives each connection only so much, as those far away do. */
+async function slowConnections(at: HubWorld, hub: string): Promise<void> {
+  const bytesPerSecond = 20_000_000;
+  const set = (faults: unknown[]) => fetch(`${hub}/_faults`, { method: "POST", body: JSON.stringify(faults) });
+  await (await set([{ on: "bytes", bytesPerSecond }])).body?.cancel();
+  const rates: number[] = [];
+  for (let run = 0; run < slowRuns; run++) rates.push(modelBytes / 1e6 / (await withHive(at) / 1_000));
+  await (await set([])).body?.cancel();
+  const each = bytesPerSecond / 1e6;
+  say(
+    `each connection gets ${each} MB/s at most: rbee fetches ${median(rates).toFixed(0)} MB/s; median of ${slowRuns}`,
+  );
 }
 
 interface Round {

@@ -15,6 +15,7 @@ const benches: Readonly<Record<string, string>> = Object.freeze({
   transport:
     "tokens per second and delay per token through the SSH connection to a node, against this machine's worker",
   download: "how fast a hive fetches a model, digest checked, against curl to the same disk",
+  placement: "how long a decision takes in large pools, and tokens per second of fast and slow machines together",
   nodes: "how long a list over three nodes takes, one of them dead",
   shutdown: "how long until everything is gone on three nodes with 20 streams, after SIGTERM and SIGKILL at the queen",
 });

@@ -82,9 +82,13 @@ export class Simulation {
   readonly #trace: string[] = [];
   readonly #size?: Size;
   readonly #faults: Faults;
+  /** Workers that the queen has asked to end. */
+  readonly #stopped = new Set<string>();
   readonly #counts = { spawned: 0, fetched: 0, evicted: 0 };
   /** Tasks that have not ended. */
   readonly #live = new Map<string, SeenTask>();
+  /** Memory is short: idle workers stay long, and all models are large. */
+  readonly #isTight: boolean;
   /** A hive has been away, or did not say what it does: then the queen cannot know what is there. */
   #isBlurred = false;
   #digest = 0;
@@ -95,9 +99,10 @@ export class Simulation {
     this.#size = size;
     const random = new SeededRandom(seed);
     this.#random = random;
+    this.#isTight = random.chance(0.4);
     this.#nodes = size
       ? Array.from({ length: size.hives }, (_none, at) => `node-${at}`)
-      : random.pick(nodesOfSmallRuns);
+      : random.pick(this.#isTight ? nodesOfTightRuns : nodesOfSmallRuns);
     this.#faults = faultsOf(random);
     this.#isBlurred = this.#faults.spawnSilent + this.#faults.stopIgnored > 0;
     const parts = { clock: this.#clock, random, faults: this.#faults };
@@ -110,13 +115,13 @@ export class Simulation {
   run(): RunResult {
     if (this.#size) this.#world.fill(this.#size.workersEach);
     for (const node of this.#nodes) this.#dispatch({ type: "hiveWanted", node });
-    const count = this.#size?.tasks ?? this.#random.between(1, 25);
+    const count = this.#size?.tasks ?? this.#random.between(this.#isTight ? 15 : 1, 25);
     for (let at = 0; at < count; at++) this.#clock.after(this.#random.between(0, 30_000), () => this.#submit(at));
     this.#planAccidents();
     const isDrained = this.#random.chance(0.3);
     if (isDrained) this.#clock.after(this.#random.between(0, 60_000), () => this.#drain());
     const look = () => {
-      this.#world.endIdle(8_000);
+      this.#world.endIdle(this.#isTight ? 60_000 : 8_000);
       this.#checkNobodyWaitsBesideAFreeSlot();
       this.#checkNobodyStaysWithTheDead();
       if (this.#clock.now < endMs) this.#clock.after(250, look);
@@ -179,8 +184,8 @@ export class Simulation {
       id,
       kind: chance(0.08) ? "load" : "infer",
       demand: {
-        model: pick(["builtin:tiny", "builtin:tiny", "builtin:tiny", "file:/m.gguf", ...hubModels, missingModel]),
-        node: chance(0.3) ? pick([...this.#nodes, "nowhere"]) : undefined,
+        model: pick(this.#isTight ? hubModels.slice(0, 3) : modelsOfRuns),
+        node: chance(this.#isTight ? 0.1 : 0.3) ? pick([...this.#nodes, "nowhere"]) : undefined,
         backend: chance(0.1) ? "cpu" : undefined,
         device: chance(0.05) ? 0 : undefined,
         keepS: chance(0.03) ? 60 : undefined,
@@ -301,6 +306,7 @@ export class Simulation {
       this.#counts.evicted++;
       const held = [...this.#started].find(([, { worker }]) => worker === effect.worker);
       if (held) this.#broken(`${effect.worker} is stopped while ${held[0]} runs there`);
+      this.#stopped.add(effect.worker);
     } else if (effect.type === "fetchModel") {
       this.#counts.fetched++;
       const same = this.#world.fetches().find((f) => f.node === effect.node && f.model === effect.model);
@@ -342,7 +348,7 @@ export class Simulation {
     if (waiting.length === 0) return;
     const models = new Set(waiting.map((task) => task.wish.demand.model));
     for (const worker of this.#world.workers()) {
-      if (worker.freeSince === undefined || !models.has(worker.demand.model)) continue;
+      if (worker.freeSince === undefined || !models.has(worker.demand.model) || this.#stopped.has(worker.id)) continue;
       const hive = this.#world.hives.get(worker.node)!;
       if (hive.isSilent || !hive.isUp) continue;
       for (const task of waiting) {
@@ -393,6 +399,8 @@ export class Simulation {
   }
 }
 
+const modelsOfRuns = ["builtin:tiny", "builtin:tiny", "builtin:tiny", "file:/m.gguf", ...hubModels, missingModel];
+const nodesOfTightRuns = [["local", "workstation"], ["local", "workstation", "box"]] as const;
 const nodesOfSmallRuns = [["local"], ["local"], ["local", "workstation"], ["local", "workstation", "box"]] as const;
 
 /** Equal for tasks of one client that ask for the same. */

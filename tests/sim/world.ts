@@ -118,7 +118,7 @@ export class World {
       upSince: 0,
       statusPlanned: false,
       workers: new Map(),
-      memoryBytes: parts.random.pick([4, 8, 8, 16]) * gib,
+      memoryBytes: parts.random.pick([4, 8, 8, 8, 16]) * gib,
       diskBytes: parts.random.pick([4, 50, 50, 50]) * gib,
       models: new Set(hubModels.filter(() => parts.random.chance(0.1))),
       promised: 0,
@@ -204,7 +204,8 @@ export class World {
       platform: "linux-x64",
       cpu_cores: 2,
       memory_total_bytes: hive.memoryBytes,
-      memory_available_bytes: hive.memoryBytes - sum(hive, taken),
+      // What is promised is shown as taken.
+      memory_available_bytes: hive.memoryBytes - hive.promised - sum(hive, (worker) => worker.bytes),
       disk_total_bytes: 50 * gib,
       disk_free_bytes: hive.diskBytes,
       gpus: [],

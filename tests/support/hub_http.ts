@@ -75,7 +75,7 @@ export class HubListener implements Disposable {
           },
         });
         ended ||= request.headers.get("connection") === "close";
-        if (!ended) await readLast(connection);
+        if (!ended && request.body === "") await readLast(connection);
       }
     } catch {
       // whoever asked has left
@@ -109,8 +109,9 @@ function headText(status: number, headers: Readonly<Record<string, string>>): Ui
 }
 
 /**
- * Returns the next request without its very last byte, which stays unread: a socket that is closed with something unread
- * resets its connection, and Deno has no other way to that. Undefined when the other side closed.
+ * Returns the next request, with a body or without the very last byte of its head, which stays unread: a socket that is
+ * closed with something unread resets its connection, and Deno has no other way to that. Undefined when the other side
+ * closed.
  */
 async function readRequest(connection: Deno.TcpConn): Promise<HubRequest | undefined> {
   const head = new Uint8Array(headBytesMax);
@@ -135,13 +136,13 @@ function endsHead(bytes: Uint8Array, length: number): boolean {
 
 async function readBody(connection: Deno.TcpConn, length: number): Promise<string> {
   if (!(length > 0) || length > bodyBytesMax) return "";
-  const bytes = new Uint8Array(length); // begins with the LF that the head left: its own last byte stays instead
-  for (let at = 0; at < length;) {
+  const bytes = new Uint8Array(1 + length); // begins with the LF that the head left
+  for (let at = 0; at < bytes.length;) {
     const got = await connection.read(bytes.subarray(at));
     if (got === null) break;
     at += got;
   }
-  return `${new TextDecoder().decode(bytes.subarray(1))}}`; // the last byte of JSON of ours
+  return new TextDecoder().decode(bytes.subarray(1));
 }
 
 /** Reads the byte that `readRequest` left. */

@@ -46,3 +46,18 @@ Deno.test("the hub of tests lets nobody into a gated repository without a token 
   ]);
   assert.equal((await fetch(`${hub.url}/api/models/acme/none`, { method: "HEAD" })).status, 401);
 });
+
+Deno.test("the hub of tests takes faults from another process, and tells it what was asked", async () => {
+  using hub = new HubServer();
+  await hub.add("acme/model", { "a.gguf": bytes });
+  const faults = JSON.stringify([{ on: "bytes", status: 503, times: 1 }]);
+  await (await fetch(`${hub.url}/_faults`, { method: "POST", body: faults })).body?.cancel();
+  const status = async () => {
+    const response = await fetch(`${hub.url}/acme/model/resolve/main/a.gguf`);
+    await response.body?.cancel();
+    return response.status;
+  };
+  assert.deepEqual([await status(), await status()], [503, 200]);
+  const stats = await (await fetch(`${hub.url}/_stats`)).json();
+  assert.equal(stats.log.filter((entry: { origin: string }) => entry.origin === "cdn").length, 2);
+});

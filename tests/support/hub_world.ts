@@ -80,12 +80,13 @@ export class HubWorld implements AsyncDisposable {
     return (await this.call("GET /v1/models/downloads")).json.downloads as unknown as DownloadRecord[];
   }
 
-  /** Every file below a folder, but for what the catalog writes beside a model. */
+  /** Every file below a folder (that of the models), without the notes that a hive keeps beside what is whole. */
   files(folder: string = this.models): string[] {
     try {
       return [...Deno.readDirSync(folder)].flatMap((entry) => {
         const path = join(folder, entry.name);
-        return entry.isDirectory ? this.files(path) : path.endsWith(".rbee.json") ? [] : [path];
+        if (entry.isDirectory) return this.files(path);
+        return entry.name.endsWith(".gguf.rbee.json") ? [] : [path];
       });
     } catch {
       return [];

@@ -47,7 +47,8 @@ Deno.test("a process that has only just been forked is not counted beside its pa
   const script = "(while :; do sleep 0.05; done) & echo begun; wait";
   const options = { args: ["-c", script], env: { RBEE_HOME: home } };
   const parent = new Deno.Command("sh", { ...options, stdin: "null", stdout: "piped" }).spawn();
-  await parent.stdout.getReader().read();
+  const output = parent.stdout.getReader();
+  await output.read();
   const shells = () => processesOf(home).filter((entry) => programOf(entry) === "sh");
   assert.deepEqual(shells().map(({ pid }) => pid), [parent.pid]);
   parent.kill("SIGKILL");
@@ -55,6 +56,7 @@ Deno.test("a process that has only just been forked is not counted beside its pa
   const [child, ...others] = shells();
   assert.ok(child && others.length === 0, "the child is alone now");
   killAll([child]);
+  await output.cancel();
 });
 
 Deno.test("the next run clears away what a killed one left", async () => {
