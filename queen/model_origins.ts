@@ -22,13 +22,13 @@ export class Origins {
   }
 
   /** Runs a fetch that others can wait for from this moment on. Throws what it throws. */
-  async draw<T>({ node, model }: { node: string; model: string }, fetch: () => Promise<T>): Promise<T> {
+  async draw<T>({ node, model }: { node: string; model: string }, act: () => Promise<T>): Promise<T> {
     const end = Promise.withResolvers<boolean>();
     const mine: Draw = { node, done: end.promise };
     this.#draws.set(model, mine);
     let isThere = false;
     try {
-      const fetched = await fetch();
+      const fetched = await act();
       isThere = true;
       return fetched;
     } finally {

@@ -110,7 +110,7 @@ Deno.test({
       await hub.add(repo, { "story-Q4_K_M.gguf": model });
       const { world } = nodes;
       await introduce(nodes, hub, ["one", "two"]);
-      hub.faults.add({ on: "bytes", bytesPerSecond: 10 * 1024 * 1024 });
+      hub.faults.add({ on: "bytes", bytesPerSecond: 2 * 1024 * 1024 });
       const pull = (name: string) => world.start("rbee", ["models", "pull", ref, "--node", name]);
       const first = pull("one");
       await first.sees(/Downloading: [1-9]\d?%/, { withinMs: 20_000 });
