@@ -19,7 +19,8 @@ const row = (status: number, retryable: boolean, summary: string, hint: string):
   Object.freeze({ status, retryable, summary, hint });
 
 const logs = "Look at `rbee logs`";
-const oneModel = "Use builtin:tiny, file:/absolute/path.gguf or an alias of your configuration";
+const oneModel =
+  "Use hf:<org>/<repo>:<quant>, builtin:tiny, file:/absolute/path.gguf or an alias of `rbee models aliases`";
 
 /** Every code that rbee sends or shows. */
 export const errorCodes = Object.freeze({

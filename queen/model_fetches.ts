@@ -12,6 +12,7 @@ import type { AnswerOf } from "../protocol/routes.ts";
 import { call } from "../runtime/call.ts";
 import { copyModel } from "./model_copy.ts";
 import { download } from "./model_download.ts";
+import { Origins } from "./model_origins.ts";
 import {
   type Fetched,
   type FetchGround,
@@ -19,6 +20,7 @@ import {
   type FetchWay,
   type FetchWish,
   hiveOf,
+  orAborted,
   persistently,
 } from "./model_way.ts";
 
@@ -33,6 +35,7 @@ interface Shared {
 export class ModelFetches {
   readonly #ground: FetchGround;
   readonly #running = new Map<string, Shared>();
+  readonly #origins = new Origins();
 
   constructor(ground: FetchGround) {
     this.#ground = ground;
@@ -51,23 +54,19 @@ export class ModelFetches {
   async bring(wish: FetchWish, listener: FetchListener, signal: AbortSignal): Promise<Fetched> {
     signal.throwIfAborted();
     const key = `${wish.node}\n${wish.model}`;
-    const shared = this.#running.get(key) ?? this.#begin(key, wish);
+    const shared = this.#running.get(key) ?? this.#begin(key, wish, listener);
     shared.listeners.add(listener);
     if (shared.last) listener.progress(shared.last);
-    const left = Promise.withResolvers<never>();
-    const leave = () => left.reject(signal.reason);
-    signal.addEventListener("abort", leave, { once: true });
     try {
-      return await Promise.race([shared.result, left.promise]);
+      return await orAborted(shared.result, signal);
     } finally {
-      signal.removeEventListener("abort", leave);
       shared.listeners.delete(listener);
       if (shared.listeners.size === 0) this.#end(key, shared);
     }
   }
 
-  #begin(key: string, wish: FetchWish): Shared {
-    const listeners = new Set<FetchListener>();
+  #begin(key: string, wish: FetchWish, first: FetchListener): Shared {
+    const listeners = new Set([first]);
     const cut = new AbortController();
     const all: FetchListener = {
       narrate: (narration) => listeners.forEach((one) => one.narrate(narration)),
@@ -76,11 +75,31 @@ export class ModelFetches {
         listeners.forEach((one) => one.progress(event));
       },
     };
-    const result = fetchModel(wish, { ...this.#ground, listener: all, signal: cut.signal });
+    const result = this.#fetch(wish, { ...this.#ground, listener: all, signal: cut.signal });
     result.catch(() => {}); // told to whoever waits for it
     const shared: Shared = { listeners, cut, result };
     this.#running.set(key, shared);
     return shared;
+  }
+
+  /** Fetches it from another hive that has it, or will have it soon; else from the hub. */
+  async #fetch(wish: FetchWish, way: FetchWay): Promise<Fetched> {
+    const tried = new Set<string>();
+    for (let from = wish.from;;) {
+      if (from !== undefined) {
+        tried.add(from);
+        const copied = await copyModel({ ...wish, from }, way);
+        if (copied) return copied;
+      }
+      const other = this.#origins.of(wish.model);
+      // Nothing may be waited for between this look and the claim: two would draw the same.
+      if (!other || tried.has(other.node)) return await this.#origins.draw(wish, () => fromHub(wish, way));
+      const here = await this.lookUp(wish, way.signal).catch(() => undefined); // the way there breaks below, too
+      if (here && here.local_path !== null) return { localPath: here.local_path, source: "cached" };
+      const human = `⏳ ${other.node} is fetching ${wish.model} just now: ${wish.node} gets it from there`;
+      way.listener.narrate({ actor: "queen-rbee", action: "model-wait", target: wish.model, human });
+      from = await orAborted(other.done, way.signal) ? other.node : undefined;
+    }
   }
 
   #end(key: string, shared: Shared): void {
@@ -89,12 +108,7 @@ export class ModelFetches {
   }
 }
 
-/** Fetches it from another hive when that works, else from the hub. */
-async function fetchModel(wish: FetchWish, way: FetchWay): Promise<Fetched> {
-  if (wish.from !== undefined) {
-    const copied = await copyModel({ ...wish, from: wish.from }, way);
-    if (copied) return copied;
-  }
+async function fromHub(wish: FetchWish, way: FetchWay): Promise<Fetched> {
   return await persistently(
     wish.node,
     way,

@@ -218,3 +218,55 @@ Deno.test("a target that takes nothing holds up its source: the queen keeps litt
   gate.resolve();
   strictEqual((await fetching).source, "peer");
 });
+
+Deno.test("four machines that want the same model draw it from the hub once", relaxed, async () => {
+  await using pool = new Pool();
+  const names = ["a", "b", "c", "d"];
+  const hives = names.map((name) => pool.add(name));
+  const bytes = randomBytes(300_000);
+  const goOn = Promise.withResolvers<void>();
+  for (const hive of hives) {
+    hive.hub.set(model, recordOf(bytes.length));
+    hive.bytes.set(model, bytes);
+  }
+  hives[0].scripts.push(async (out) => {
+    await goOn.promise;
+    hives[0].models.push(recordOf(bytes.length));
+    await out.write(encodeJsonEvent({ stage: "complete", local_path: "/models/tiny-q4.gguf" }) + doneText);
+  });
+  const heard = names.map(() => new Heard());
+  const all = names.map((node, at) => pool.fetches.bring({ node, model }, heard[at], forever()));
+  await until(() => heard.slice(1).every(({ said }) => /a is fetching .* just now/.test(said.join())));
+  goOn.resolve();
+  deepStrictEqual((await Promise.all(all)).map(({ source }) => source), ["hub", "peer", "peer", "peer"]);
+  deepStrictEqual(hives.flatMap(({ asked }) => asked.map(({ source }) => source)).sort(), [
+    "hub",
+    "peer",
+    "peer",
+    "peer",
+  ]);
+});
+
+Deno.test(
+  "who waits for another machine's fetch fetches it itself when that one ends without it",
+  relaxed,
+  async () => {
+    await using pool = new Pool();
+    const hives = ["a", "b", "c"].map((name) => pool.add(name));
+    for (const hive of hives) {
+      hive.hub.set(model, recordOf(100));
+      hive.bytes.set(model, new Uint8Array(100));
+    }
+    hives[0].scripts.push(async (out) => {
+      await new Promise((resolve) => out.signal.addEventListener("abort", resolve, { once: true }));
+    });
+    const cut = new AbortController();
+    const first = pool.fetches.bring({ node: "a", model }, new Heard(), cut.signal);
+    const heard = [new Heard(), new Heard()];
+    const others = ["b", "c"].map((node, at) => pool.fetches.bring({ node, model }, heard[at], forever()));
+    await until(() => heard.every(({ said }) => said.length === 1));
+    cut.abort(new RbeeError("REQUEST_CANCELED"));
+    await rejects(first, { code: "REQUEST_CANCELED" });
+    deepStrictEqual((await Promise.all(others)).map(({ source }) => source).sort(), ["hub", "peer"]);
+  },
+);

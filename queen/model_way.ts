@@ -67,6 +67,19 @@ export function hiveOf(node: string, { hives }: FetchGround): Peer {
   throw new RbeeError("CONNECTION_LOST", { message, details: { node } });
 }
 
+/** Returns what the promise gives. Throws the signal's reason when that comes first. */
+export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const left = Promise.withResolvers<never>();
+  const leave = () => left.reject(signal.reason);
+  if (signal.aborted) leave();
+  signal.addEventListener("abort", leave, { once: true });
+  try {
+    return await Promise.race([promise, left.promise]);
+  } finally {
+    signal.removeEventListener("abort", leave);
+  }
+}
+
 /**
  * Tries again what broke on the way to a node's hive, `attempts` times in a row, waiting until that hive is back. `act`
  * tells by `onProgress` how many bytes are there: with more of them the count begins anew. Throws what is no such

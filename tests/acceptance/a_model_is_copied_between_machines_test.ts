@@ -98,3 +98,27 @@ Deno.test({
       await nodes.down();
     }),
 });
+
+Deno.test({
+  name: `two machines that fetch the same model at once draw it from the hub once${missing}`,
+  ignore: missing !== "",
+  sanitizeOps: false, // a hub that sends slowly may wait with its next piece at the end
+  sanitizeResources: false,
+  fn: () =>
+    onNodes(["one", "two"], async (nodes) => {
+      using hub = new HubServer({ hostname: "0.0.0.0" });
+      await hub.add(repo, { "story-Q4_K_M.gguf": model });
+      const { world } = nodes;
+      await introduce(nodes, hub, ["one", "two"]);
+      hub.faults.add({ on: "bytes", bytesPerSecond: 2 * 1024 * 1024 });
+      const pull = (name: string) => world.start("rbee", ["models", "pull", ref, "--node", name]);
+      const first = pull("one");
+      await first.sees(/Downloading: [1-9]\d?%/, { withinMs: 20_000 });
+      const second = pull("two");
+      await second.sees(/one is fetching .* just now: two gets it from there/, { withinMs: 10_000 });
+      assert.match((await first.ends(20_000)).stdout, /on one: 20\.0 MB, downloaded/);
+      assert.match((await second.ends(20_000)).stdout, /on two: 20\.0 MB, copied from another machine/);
+      assert.ok(hub.bytesSent() <= model.length * 1.05 + 2 * 1024 * 1024, `${hub.bytesSent()} bytes`);
+      await nodes.down();
+    }),
+});
