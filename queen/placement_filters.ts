@@ -231,9 +231,10 @@ function memoryShort(
   const all = ["free", "leaving", "idle", "busy"] as const;
   const later = tries.find(({ room, need }) => fitsInto(need, rooms, room, all));
   const { where, room, need } = later ?? tries.at(-1)!;
-  const isHost = need.device === 0 || need.host > rooms.host.free + rooms.host.idle;
+  const isOne = room === rooms.host;
+  const isHost = isOne || need.device === 0 || need.host > rooms.host.free + rooms.host.idle;
   const place = isHost ? rooms.host : room;
-  const required = mbUp(isHost ? need.host : need.device);
+  const required = mbUp(isOne ? need.host + need.device : isHost ? need.host : need.device);
   const available = mbDown((place?.free ?? 0) + (place?.leaving ?? 0) + (place?.idle ?? 0));
   const blockers = later
     ? question.known.workersOn(node).filter((w) => w.memory !== undefined && !w.leaving).map((w) => w.id)
