@@ -53,7 +53,7 @@ export function roomsOf({ machine, workers, spawns, fetches, freed }: RoomParts)
     promise(rooms.get(host)!, takes.host);
     promise(rooms.get(deviceName(takes.backend, takes.deviceIndex)), takes.device);
   }
-  return { host: rooms.get(host)!, devices: rooms };
+  return { host: rooms.get(host)!, devices: rooms, workers: workers.length };
 }
 
 /** Detection gives such a device the machine's own total. */
