@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { ModelFacts } from "../protocol/model.ts";
 import type { ProgressEvent } from "../protocol/progress.ts";
 import type { FetchView, Takes } from "./known.ts";
 import type { Outbox } from "./outbox.ts";
@@ -16,6 +17,8 @@ export interface Fetch extends FetchView {
   /** What the worker takes that it is fetched for: that much of the machine's memory is spoken for. */
   readonly takes?: Takes;
   readonly startedAt: number;
+  /** What was known of it at the start: that may be forgotten until it has come. */
+  readonly facts?: ModelFacts;
   bytesCome: number;
 }
 
@@ -26,6 +29,7 @@ export interface FetchWish {
   readonly from?: string;
   readonly takes?: Takes;
   readonly bytes: number;
+  readonly facts?: ModelFacts;
   readonly correlationId?: string;
 }
 
@@ -60,11 +64,21 @@ export class Fetches {
   }
 
   /** Starts a fetch, or finds the one of this model to this machine. Returns its id. */
-  start({ node, model, from, takes, bytes, correlationId }: FetchWish): string {
+  start({ node, model, from, takes, bytes, facts, correlationId }: FetchWish): string {
     const same = this.to(node).find((fetch) => fetch.model === model);
     if (same) return same.id;
     const id = `fetch-${++this.#made}`;
-    this.#fetches.set(id, { id, node, model, from, takes, bytesLeft: bytes, bytesCome: 0, startedAt: this.#out.now });
+    this.#fetches.set(id, {
+      id,
+      node,
+      model,
+      from,
+      takes,
+      bytesLeft: bytes,
+      bytesCome: 0,
+      facts,
+      startedAt: this.#out.now,
+    });
     this.#out.emit({ type: "fetchModel", fetch: id, node, model, from, correlationId });
     return id;
   }

@@ -134,6 +134,8 @@ export interface Rooms {
   readonly host: Room;
   /** By `backend:index`. */
   readonly devices: ReadonlyMap<string, Room>;
+  /** How many workers share it. */
+  readonly workers: number;
 }
 
 /** Everything that is known when a task is placed. */

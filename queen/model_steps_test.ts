@@ -281,3 +281,14 @@ Deno.test("memory of a worker that is gone counts once: before its machine's fig
   b.tell({ type: "workerGone", node: "box", gone: { worker_id: "worker-a", reason: "stopped" } });
   deepStrictEqual(spawns(b.submit("t2")), ["box"]);
 });
+
+Deno.test("a fetch that takes longer than a hub's word is good is waited for all the same", () => {
+  const b = new Bench("local").allUp();
+  b.submit("t1", { timeoutMs: 3_600_000 });
+  b.known();
+  b.now += limits.modelFactsMs + 1;
+  const progress = { stage: "downloading" as const, bytes_downloaded: 1, bytes_total: 2, speed_mbps: 3 };
+  const effects = b.tell({ type: "fetchProgress", fetch: "fetch-1", progress });
+  deepStrictEqual([of(effects, "stopFetch"), lookUps(effects), of(effects, "progress").length], [[], [], 1]);
+  deepStrictEqual(spawns(b.tell({ type: "fetchDone", fetch: "fetch-1" })), ["local"]);
+});

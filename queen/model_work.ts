@@ -53,7 +53,7 @@ export class ModelWork {
 
   /** Starts a fetch or joins the one under way. Returns its id. */
   bring(wish: FetchWish): string {
-    const id = this.fetches.start(wish);
+    const id = this.fetches.start({ ...wish, facts: this.book.facts(wish.model, this.#out.now) });
     this.#onFetch(wish.node);
     return id;
   }
@@ -119,8 +119,7 @@ export class ModelWork {
     if (!fetch) return;
     this.fetches.measure(fetch);
     this.#onFetch(fetch.node);
-    const facts = this.book.facts(fetch.model, this.#out.now);
-    if (facts) this.#arrived(fetch.node, facts);
+    if (fetch.facts) this.#arrived(fetch.node, fetch.facts);
     this.#listener.onWaitOver({ kind: "fetch", id }, { then: "wait" });
   }
 

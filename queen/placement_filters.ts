@@ -46,6 +46,8 @@ export interface Fit {
   readonly need?: Need;
   readonly takes?: Takes;
   readonly availableBytes?: number;
+  /** Workers that are there already. */
+  readonly neighbours: number;
   readonly evicts: readonly string[];
   readonly onDisk: boolean;
   /** 0 when it is there, or nobody knows. */
@@ -95,7 +97,9 @@ export function fitOn(node: NodeView, question: Question): Fit | Refusal {
   if (noDisk) return noDisk;
   const rooms = question.load && question.known.rooms(node.name);
   if (!rooms) {
-    return { node, ...where[0], evicts: [], onDisk, downloadBytes, need: question.needs(where[0].backend)?.[0] };
+    const neighbours = question.known.workersOn(node.name).length;
+    const need = question.needs(where[0].backend)?.[0];
+    return { node, ...where[0], evicts: nobody, onDisk, downloadBytes, need, neighbours };
   }
   return memoryOn({ node, onDisk, downloadBytes }, where, { question, rooms });
 }
@@ -192,7 +196,19 @@ function fitAt(
 ): Fit {
   const { backend, device } = where;
   const availableBytes = backend === "cpu" ? rooms.host.free : room?.free ?? 0;
-  return { node, onDisk, downloadBytes, backend, device, need, takes: takesOf(where, need), availableBytes, evicts };
+  const { workers: neighbours } = rooms;
+  return {
+    node,
+    onDisk,
+    downloadBytes,
+    backend,
+    device,
+    need,
+    takes: takesOf(where, need),
+    availableBytes,
+    neighbours,
+    evicts,
+  };
 }
 
 const roomOf = ({ backend, device }: Device, rooms: Rooms): Room | undefined =>
@@ -231,9 +247,10 @@ function memoryShort(
   const all = ["free", "leaving", "idle", "busy"] as const;
   const later = tries.find(({ room, need }) => fitsInto(need, rooms, room, all));
   const { where, room, need } = later ?? tries.at(-1)!;
-  const isHost = need.device === 0 || need.host > rooms.host.free + rooms.host.idle;
+  const isOne = room === rooms.host;
+  const isHost = isOne || need.device === 0 || need.host > rooms.host.free + rooms.host.idle;
   const place = isHost ? rooms.host : room;
-  const required = mbUp(isHost ? need.host : need.device);
+  const required = mbUp(isOne ? need.host + need.device : isHost ? need.host : need.device);
   const available = mbDown((place?.free ?? 0) + (place?.leaving ?? 0) + (place?.idle ?? 0));
   const blockers = later
     ? question.known.workersOn(node).filter((w) => w.memory !== undefined && !w.leaving).map((w) => w.id)

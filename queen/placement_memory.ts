@@ -5,7 +5,7 @@
  */
 import { contextChoices, memoryNeed } from "../protocol/memory_need.ts";
 import type { ModelFacts } from "../protocol/model.ts";
-import type { Backend, Machine } from "../protocol/node.ts";
+import type { Backend, Gpu, Machine } from "../protocol/node.ts";
 import type { WorkerRecord } from "../protocol/worker.ts";
 import type { Bytes, FetchView, Known, Room, Rooms, SpawnView, Takes, WorkerView } from "./known.ts";
 import { isIdle } from "./placement_workers.ts";
@@ -41,7 +41,10 @@ export function roomsOf({ machine, workers, spawns, fetches, freed }: RoomParts)
     });
   add(host, machine.memory_total_bytes, machine.memory_available_bytes);
   for (const gpu of machine.gpus) {
-    add(deviceName(gpu.backend, gpu.index), gpu.memory_total_bytes, gpu.memory_free_bytes);
+    const name = deviceName(gpu.backend, gpu.index);
+    // One without memory of its own takes from the machine's: that is one room, and counts once.
+    if (isUnified(gpu, machine)) rooms.set(name, rooms.get(host)!);
+    else add(name, gpu.memory_total_bytes, gpu.memory_free_bytes);
   }
   for (const worker of workers) countWorker(rooms, worker);
   for (const { takes } of [...spawns, ...fetches]) {
@@ -50,7 +53,12 @@ export function roomsOf({ machine, workers, spawns, fetches, freed }: RoomParts)
     promise(rooms.get(host)!, takes.host);
     promise(rooms.get(deviceName(takes.backend, takes.deviceIndex)), takes.device);
   }
-  return { host: rooms.get(host)!, devices: rooms };
+  return { host: rooms.get(host)!, devices: rooms, workers: workers.length };
+}
+
+/** Detection gives such a device the machine's own total. */
+function isUnified(gpu: Gpu, { memory_total_bytes: total }: Machine): boolean {
+  return gpu.backend === "metal" || (total > 0 && gpu.memory_total_bytes === total);
 }
 
 function promise(room: Count | undefined, bytes: number): void {
@@ -121,12 +129,19 @@ export function partNeed({ facts, ctx, slots = 1 }: Load, backend: Backend, free
 
 /** Whether both kinds of memory are free. */
 export function isFree(need: Bytes, { host }: Rooms, device: Room | undefined): boolean {
+  if (device === host) return need.host + need.device <= host.free;
   return need.host <= host.free && (need.device === 0 || (device !== undefined && need.device <= device.free));
 }
 
 /** Whether both kinds of memory are there; `kinds` says what may count as free. */
-export function fitsInto(need: Bytes, rooms: Rooms, device: Room | undefined, kinds: readonly (keyof Room)[]): boolean {
-  return need.host <= sum(rooms.host, kinds) && (need.device === 0 || need.device <= sum(device, kinds));
+export function fitsInto(
+  need: Bytes,
+  { host }: Rooms,
+  device: Room | undefined,
+  kinds: readonly (keyof Room)[],
+): boolean {
+  if (device === host) return need.host + need.device <= sum(host, kinds);
+  return need.host <= sum(host, kinds) && (need.device === 0 || need.device <= sum(device, kinds));
 }
 
 function sum(room: Room | undefined, kinds: readonly (keyof Room)[]): number {
@@ -143,20 +158,22 @@ export function evictionsFor(takes: Takes, node: string, known: Known): string[]
   const rooms = known.rooms(node);
   if (!rooms) return [];
   const name = deviceName(takes.backend, takes.deviceIndex);
+  const device = rooms.devices.get(name);
+  const isOne = device === rooms.host;
   const lacks = {
-    host: takes.host - rooms.host.free - rooms.host.leaving,
-    device: takes.device === 0 ? 0 : takes.device - sum(rooms.devices.get(name), ["free", "leaving"]),
+    host: takes.host + (isOne ? takes.device : 0) - sum(rooms.host, ["free", "leaving"]),
+    device: takes.device === 0 || isOne ? 0 : takes.device - sum(device, ["free", "leaving"]),
   };
   const leaving = known.workersOn(node).filter((w) => w.leaving).map((w) => w.id);
   // Those that are ending already are waited for only when what they hold is needed.
-  const evicts = isFree(takes, rooms, rooms.devices.get(name)) ? [] : leaving;
+  const evicts = isFree(takes, rooms, device) ? [] : leaving;
   for (const worker of evictable(known.workersOn(node), known)) {
     if (lacks.host <= 0 && lacks.device <= 0) break;
-    const held = worker.memory!;
-    const onDevice = deviceName(worker.backend ?? "cpu", worker.device ?? 0) === name ? held.device : 0;
-    if ((lacks.host > 0 && held.host > 0) || (lacks.device > 0 && onDevice > 0)) {
+    const onDevice = deviceName(worker.backend ?? "cpu", worker.device ?? 0) === name ? worker.memory!.device : 0;
+    const onHost = worker.memory!.host + (isOne ? onDevice : 0);
+    if ((lacks.host > 0 && onHost > 0) || (lacks.device > 0 && onDevice > 0)) {
       evicts.push(worker.id);
-      lacks.host -= held.host;
+      lacks.host -= onHost;
       lacks.device -= onDevice;
     }
   }

@@ -15,9 +15,9 @@ import { isReady, whyNot } from "./placement_workers.ts";
 /** Returns what becomes of a task that no worker serves. */
 export function placeNew(question: Question, nodes: readonly NodeView[]): Placement {
   const { demand, known } = question;
-  if (question.isFetched && !question.facts) return lookUp(question, nodes);
   const fetch = known.fetches.find((f) => f.model === demand.model && mayRunOn(known.node(f.node), question));
   if (fetch) return { kind: "await-fetch", fetch: fetch.id, reasons: [`the model is on its way to ${fetch.node}`] };
+  if (question.isFetched && !question.facts) return lookUp(question, nodes);
   const { fits, refusals } = fitsOn(nodes, question);
   const best = bestOf(fits, (fit) => expectedOfFit(fit, question).score, known.tie);
   if (best) return startOn(best, question, fits.length);

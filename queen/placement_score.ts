@@ -94,7 +94,7 @@ export function expectedOfNew(fit: Fit, job: Job, known: Known, sizeBytes: numbe
   const speed = speedOn(node.speeds, { backend, device }, sizeBytes);
   const firstToken = coldSeconds(fit, known, sizeBytes) + job.promptTokens / speed.prefill;
   const answer = firstToken + job.answerTokens / speed.decode;
-  return { firstToken, answer, score: -(answer + extraOfNew(fit, known)), speed };
+  return { firstToken, answer, score: -(answer + extraOfNew(fit)), speed };
 }
 
 /** Seconds until a new worker could begin. */
@@ -106,12 +106,12 @@ function coldSeconds(fit: Fit, known: Known, sizeBytes: number | undefined): num
   return hive + evict + load + fit.downloadBytes / known.fetchBytesPerSecond + hop(node.name);
 }
 
-function extraOfNew(fit: Fit, known: Known): number {
+function extraOfNew(fit: Fit): number {
   const { node } = fit;
   const failed = node.hive !== "up" && node.error !== undefined ? weights.hiveFailed : 0;
   const total = node.machine?.memory_total_bytes ?? 0;
   const used = total > 0 ? 1 - node.machine!.memory_available_bytes / total : 0;
-  return failed + known.workersOn(node.name).length * weights.neighbour + fit.evicts.length * weights.eviction +
+  return failed + fit.neighbours * weights.neighbour + fit.evicts.length * weights.eviction +
     used * weights.fullMemory;
 }
 

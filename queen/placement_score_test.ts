@@ -157,3 +157,19 @@ Deno.test("what is fetched comes from a machine that has it", () => {
   const placed = place(demand, knownOf({ nodes, facts: [facts] }));
   ok(placed.kind === "fetch" && placed.from === "other" && placed.node === "box");
 });
+
+Deno.test("a device without memory of its own takes from the machine's, and that counts once", () => {
+  const metal = (freeGb: number): NodeView => {
+    const apple = node("mac", { freeGb });
+    const shared = { memory_total_bytes: 64 * gb, memory_free_bytes: freeGb * gb };
+    return { ...apple, machine: { ...apple.machine!, gpus: [{ backend: "metal", index: 0, name: "M1", ...shared }] } };
+  };
+  const on = (freeGb: number, workers: WorkerView[] = []) =>
+    place({ model, backend: "metal" }, knownOf({ nodes: [metal(freeGb), node("box")], workers, facts: [facts] }));
+  const roomy = on(7);
+  ok(roomy.kind === "spawn" && roomy.takes!.host + roomy.takes!.device <= 7 * gb);
+  const memory = { host: gb, device: 5 * gb, unseen: { host: 0, device: 0 } };
+  const idle = worker("old", "mac", { model: "hf:org/other:Q8_0", backend: "metal", memory });
+  const evicting = on(0.5, [idle]);
+  deepStrictEqual(evicting.kind === "spawn" && evicting.evicts, ["old"]);
+});

@@ -96,7 +96,7 @@ export class Task {
       answerTokens: Math.min(answerTokens ?? usualJob.answerTokens, usualJob.answerTokens),
       blocks,
       slots,
-      avoid: this.avoid,
+      avoid: this.avoid.size === 0 ? undefined : this.avoid,
       ahead,
     };
   }
