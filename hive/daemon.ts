@@ -128,7 +128,8 @@ function assemble(ground: Ground): Hive {
   pruneWorkerLogs(paths.logs);
   const machine = new MachineReader(machineSources(config.hive.probe, paths.home));
   const speeds = new Speeds(paths.speedsFile, thisMachine());
-  const events = new Events(() => picture({ machine, pool, models, speeds, log }));
+  const installed = installedBackends();
+  const events = new Events(() => picture({ machine, pool, models, speeds, installed, log }));
   const models: Models = new Models({
     catalog: ground.catalog,
     folder: config.models.dir ?? paths.models,

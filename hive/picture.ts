@@ -4,6 +4,7 @@
  * @module
  */
 import type { RbeeError } from "../protocol/error.ts";
+import type { Backend } from "../protocol/node.ts";
 import type { HiveStatus } from "../protocol/hive_routes.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Log } from "../runtime/log.ts";
@@ -20,11 +21,12 @@ export interface PictureParts {
   readonly pool: Pool;
   readonly models: Models;
   readonly speeds: Speeds;
+  readonly installed: ReadonlySet<Backend>;
   readonly log: Log;
 }
 
 /** Returns the picture. A wrong probe refuses every spawn with its error; a queen must see the hive all the same. */
-export async function picture({ machine, pool, models, speeds, log }: PictureParts): Promise<HiveStatus> {
+export async function picture({ machine, pool, models, speeds, installed, log }: PictureParts): Promise<HiveStatus> {
   const now = await machine.read(limits.hivePictureAgeMs).catch((error) => {
     log.error("cannot read the machine", { error, code: (error as RbeeError).code });
     return machine.detected();
@@ -36,5 +38,6 @@ export async function picture({ machine, pool, models, speeds, log }: PicturePar
     workers: pool.list(),
     models: models.picture(),
     speeds: speeds.list(),
+    installed: [...installed],
   };
 }

@@ -31,6 +31,8 @@ const file = z.object({ hostname: z.string(), cpu_cores: z.number().int(), speed
 /** What is left of older work with each newer text: the last ten or so count. */
 const fading = 0.9;
 
+const promptTokensMin = 16;
+
 /** The remembered speeds of one machine. */
 export class Speeds {
   readonly #path: string;
@@ -53,7 +55,10 @@ export class Speeds {
     const place = { backend: key.backend, device: key.device, size_class: sizeClass(key.sizeBytes) };
     const old = this.#known.get(keyOf(place));
     const kept = fading ** tasks;
-    const grown = (field: Exclude<keyof WorkDone, "tasks">) => (old?.[field] ?? 0) * kept + since(field);
+    // A short prompt takes as long as whatever else is done before the first token: it tells nothing of the speed.
+    const hasPrompts = since("prefill_tokens") >= tasks * promptTokensMin || !old;
+    const grown = (field: Exclude<keyof WorkDone, "tasks">) =>
+      field.startsWith("prefill") && !hasPrompts ? old![field] : (old?.[field] ?? 0) * kept + since(field);
     this.#known.set(keyOf(place), {
       ...place,
       tasks: (old?.tasks ?? 0) + tasks,

@@ -54,6 +54,17 @@ Deno.test("speeds outlive the hive, on the machine that they were measured on", 
   await Deno.remove(folder, { recursive: true });
 });
 
+Deno.test("a short prompt says nothing of how fast prompts are read", () => {
+  const speeds = new Speeds("/nowhere/speeds.json", here);
+  const done = (tasks: number, prefill_tokens: number, prefill_ms: number) => ({
+    ...{ tasks, prefill_tokens, prefill_ms, decode_tokens: 10 * tasks, decode_ms: 100 * tasks },
+  });
+  speeds.learn(key, { after: done(1, 1_000, 1_000) }, 0);
+  speeds.learn(key, { before: done(1, 1_000, 1_000), after: done(2, 1_004, 3_000) }, 1);
+  const [{ prefill_tokens_per_second, decode_tokens_per_second, tasks }] = speeds.list();
+  assert.deepEqual([prefill_tokens_per_second, decode_tokens_per_second, tasks], [1_000, 100, 2]);
+});
+
 Deno.test("models of similar size are one class", () => {
   assert.equal(sizeClass(0), 0);
   assert.equal(sizeClass(1_000_000_000), sizeClass(900_000_000));

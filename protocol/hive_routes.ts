@@ -261,6 +261,8 @@ export const hiveStatus = z.object({
    */
   models: z.array(modelFacts).optional(),
   speeds: z.array(nodeSpeed).optional(),
+  /** Backends for which a worker program is there; a GPU of another one is of no use until it comes. */
+  installed: z.array(backend).optional(),
 });
 
 /** Schema of the JSON event that ends `verifyModel`. */

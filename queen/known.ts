@@ -114,6 +114,8 @@ export interface NodeView {
   readonly models?: ReadonlySet<string>;
   /** What it was measured to compute with. */
   readonly speeds?: readonly NodeSpeed[];
+  /** Backends for which it has a worker program; undefined: nobody knows. */
+  readonly installed?: readonly Backend[];
 }
 
 /** Free memory of one kind on a machine, in bytes. */

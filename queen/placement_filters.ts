@@ -82,16 +82,27 @@ export class Question {
 /** Whether a model comes from somewhere else when it is not on disk. */
 export const isFromHub = (model: string): boolean => /^(hf:|https?:)/.test(model);
 
+/** Whether a model was imported on one machine, and is on no other. */
+const isImported = (model: string) => model.startsWith("import:");
+
+function notImported(node: string, model: string): Refusal {
+  return { node, code: "MODEL_NOT_FOUND", reason: `${model} is not on its disk`, details: { model_ref: model } };
+}
+
 /** Returns how this machine would take the task, or why not. */
 export function fitOn(node: NodeView, question: Question): Fit | Refusal {
   const avoided = question.job.avoid?.get(node.name);
   if (avoided) return { node: node.name, code: avoided.code, reason: avoided.message, error: avoided };
   const { machine } = node;
   const where = machine
-    ? devicesFor(node.name, machine, question.demand)
+    ? devicesFor(node, machine, question.demand)
     : [{ backend: question.demand.backend ?? "cpu" as const, device: 0 }];
   if (!Array.isArray(where)) return where;
-  const onDisk = !question.isFetched || (node.models?.has(question.demand.model) ?? false);
+  const isThere = node.models?.has(question.demand.model) ?? false;
+  if (isImported(question.demand.model) && node.models && !isThere) {
+    return notImported(node.name, question.demand.model);
+  }
+  const onDisk = !question.isFetched || isThere;
   const downloadBytes = onDisk ? 0 : question.facts?.size_bytes ?? 0;
   const noDisk = machine && diskShort(node.name, machine, downloadBytes);
   if (noDisk) return noDisk;
@@ -107,7 +118,7 @@ export function fitOn(node: NodeView, question: Question): Fit | Refusal {
 /** Whether a machine has what the demand names, whatever its memory. */
 export function mayRunOn(node: NodeView | undefined, { demand, job }: Question): boolean {
   if (!node || (demand.node !== undefined && demand.node !== node.name) || job.avoid?.has(node.name)) return false;
-  return node.machine === undefined || Array.isArray(devicesFor(node.name, node.machine, demand));
+  return node.machine === undefined || Array.isArray(devicesFor(node, node.machine, demand));
 }
 
 /** Whether it is one. */
@@ -118,10 +129,17 @@ interface Device {
   readonly device: number;
 }
 
-/** The devices that the demand leaves open, in the order in which a hive tries them: GPUs first, the roomiest first. */
-function devicesFor(node: string, machine: Machine, { backend, device }: Demand): Device[] | Refusal {
+/**
+ * The devices that the demand leaves open, in the order in which a hive tries them: GPUs first, the roomiest first. A GPU
+ * without a worker program for it counts for who names its backend alone: the worker says then what is missing.
+ */
+function devicesFor(
+  { name: node, installed }: NodeView,
+  machine: Machine,
+  { backend, device }: Demand,
+): Device[] | Refusal {
   if (backend === undefined && machine.gpus.length === 0 && !device) return onlyCpu;
-  const gpus = machine.gpus.filter((gpu) => backend === undefined || gpu.backend === backend);
+  const gpus = machine.gpus.filter((gpu) => backend === undefined ? isUsable(gpu, installed) : gpu.backend === backend);
   const fitting = gpus.filter((gpu) => device === undefined || gpu.index === device)
     .sort((a: Gpu, b: Gpu) => b.memory_free_bytes - a.memory_free_bytes)
     .map((gpu) => ({ backend: gpu.backend, device: gpu.index }));
@@ -137,6 +155,8 @@ function devicesFor(node: string, machine: Machine, { backend, device }: Demand)
   const reason = `it has no ${kind} device ${device}, only ${indexes.join(", ") || "0"}`;
   return { node, code: "DEVICE_NOT_AVAILABLE", reason, details: { backend: kind, device, available: indexes } };
 }
+
+const isUsable = (gpu: Gpu, installed: NodeView["installed"]) => installed?.includes(gpu.backend) ?? true;
 
 const onlyCpu: Device[] = [{ backend: "cpu", device: 0 }];
 

@@ -1,6 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import type { Known, NodeView, SpawnView, WorkerView } from "./known.ts";
 import { place, whyNot } from "./placement.ts";
+import { fitOn, isRefusal, Question } from "./placement_filters.ts";
 import { type KnownLists, knownOf } from "./testdata/known.ts";
 
 const local: NodeView = { name: "local", hive: "up" };
@@ -106,4 +107,35 @@ Deno.test("a node whose machine lacks the backend is out of the question, one wh
   strictEqual(cuda.kind === "start-hive" && cuda.node, "workstation");
   const any = place(demand, known({ nodes: nodes.toReversed() }));
   strictEqual(any.kind === "spawn" && any.node, "local");
+});
+
+Deno.test("a GPU without a worker program for it is taken by nobody who did not name it", () => {
+  const gpu = { index: 0, name: "RTX 3060", memory_total_bytes: 12e9, memory_free_bytes: 12e9 };
+  const machine = {
+    ...{ hostname: "box", platform: "linux-x64", cpu_cores: 8 },
+    ...{ memory_total_bytes: 32e9, memory_available_bytes: 30e9 },
+    gpus: [{ ...gpu, backend: "cuda" as const }, { ...gpu, backend: "vulkan" as const }],
+  };
+  const node: NodeView = { name: "local", hive: "up", machine };
+  const backendOf = (installed: NodeView["installed"], backend?: "cuda") => {
+    const fit = fitOn(
+      { ...node, installed },
+      new Question({ ...demand, backend }, { promptTokens: 1, answerTokens: 1 }, known()),
+    );
+    return isRefusal(fit) ? fit.code : fit.backend;
+  };
+  strictEqual(backendOf(undefined), "cuda");
+  strictEqual(backendOf(["cpu", "vulkan"]), "vulkan");
+  strictEqual(backendOf(["cpu"]), "cpu");
+  strictEqual(backendOf(["cpu"], "cuda"), "cuda");
+});
+
+Deno.test("a model that was imported is looked for where it was imported", () => {
+  const imported = { model: "import:ollama/llama3:8b" };
+  const has = { ...other, models: new Set([imported.model]) };
+  const hasNot = { ...local, models: new Set<string>() };
+  const found = place(imported, known({ nodes: [hasNot, has] }));
+  strictEqual(found.kind === "spawn" && found.node, "workstation");
+  const nowhere = place({ ...imported, node: "local" }, known({ nodes: [hasNot, has] }));
+  strictEqual(nowhere.kind === "refuse" && nowhere.error.code, "MODEL_NOT_FOUND");
 });

@@ -27,7 +27,10 @@ export function planFor(
   { job, modelError }: { job: Job; modelError?: RbeeError },
 ): Planned {
   const question = new Question(demand, job, known);
-  const rows = nodesFor(demand, known).map((node) => rowOf(node, question, modelError));
+  const nodes = nodesFor(demand, known);
+  // What is no hub's model may lie on another machine than the one that was asked.
+  const isUnknown = question.facts === undefined && (question.isFetched || (nodes.length === 1 && !!modelError));
+  const rows = nodes.map((node) => rowOf(node, question, { isUnknown, modelError }));
   const placement = place(demand, known, job);
   const node = nodeOf(placement, known);
   const chosen = rows.find((row) => row.node === node && row.would !== "refuse")?.node ?? null;
@@ -75,9 +78,13 @@ const nothing: Omit<PlanRow, "node" | "would" | "reasons"> = {
   score: null,
 };
 
-function rowOf(node: NodeView, question: Question, modelError: RbeeError | undefined): PlanRow {
+function rowOf(
+  node: NodeView,
+  question: Question,
+  { isUnknown, modelError }: { isUnknown: boolean; modelError?: RbeeError },
+): PlanRow {
   const { demand, known } = question;
-  const onDisk = !question.isFetched || (node.models?.has(demand.model) ?? false);
+  const onDisk = !isUnknown && (!question.isFetched || (node.models?.has(demand.model) ?? false));
   const row = { ...nothing, node: node.name, model_on_disk: onDisk, layers: question.facts?.shape?.layers ?? null };
   const worker = bestWorker(matchingWorkers({ ...demand, node: node.name }, known));
   if (worker) return { ...row, ...workerRow(worker, question) };
@@ -88,7 +95,7 @@ function rowOf(node: NodeView, question: Question, modelError: RbeeError | undef
   if (known.spawns.some((s) => s.node === node.name && couldServe(demand, s.demand))) {
     return { ...row, would: "wait", reasons: ["a worker is being started there"], score: 0 };
   }
-  if (question.isFetched && !question.facts) {
+  if (isUnknown) {
     const reasons = [modelError?.message ?? "nobody knows yet what the model is"];
     return { ...row, would: "refuse", code: modelError?.code ?? "MODEL_NOT_FOUND", reasons };
   }

@@ -12,7 +12,6 @@ import { within } from "../runtime/process.ts";
 import { type Endpoint, endpoint } from "../runtime/serve.ts";
 import type { Effects } from "./effects.ts";
 import type { HiveNews } from "./hive_news.ts";
-import { isFromHub } from "./placement_filters.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { Tasks } from "./tasks.ts";
 
@@ -30,7 +29,7 @@ export function planEndpoint(parts: PlanParts): Endpoint {
   return endpoint(queenRoutes.plan, async ({ body, context }): Promise<Plan> => {
     const demand = tasks.demandOf(body);
     await askHives(parts, body.node);
-    if (isFromHub(demand.model)) await askModel(parts, demand.model, { node: body.node, signal: context.signal });
+    await askModel(parts, demand.model, { node: body.node, signal: context.signal });
     return scheduler.plan(demand, body.slots);
   });
 }

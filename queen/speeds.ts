@@ -27,6 +27,8 @@ const usual: Readonly<Record<Backend, { bytes: number; prefill: number }>> = Obj
 const decodeMax = 500;
 /** Of a model of which no size is known. */
 const usualModelBytes = 500e6;
+/** How far a class may be from the model's to say anything: a tiny model's time is that of everything but its weights. */
+const classesAwayMax = 4;
 /** What one class of sizes stands for: the middle between its power of two and the next. */
 const middle = 1.5;
 
@@ -46,6 +48,7 @@ export function speedOf(
     if (speed.backend !== where.backend || speed.device !== where.device || !(speed.decode_tokens_per_second > 0)) {
       continue;
     }
+    if (Math.abs(speed.size_class - sizeClass) > classesAwayMax) continue;
     if (!nearest || Math.abs(speed.size_class - sizeClass) < Math.abs(nearest.size_class - sizeClass)) nearest = speed;
   }
   if (!nearest) {

@@ -30,3 +30,9 @@ Deno.test("another device, and a speed of nothing, say nothing: then what such m
   ok(speedOf(undefined, { backend: "cuda", device: 0 }, gb).decode > speed.decode);
   ok(speedOf(undefined, cpu, 1).decode <= 500);
 });
+
+Deno.test("a model of quite another size tells nothing: what takes its time there are not the weights", () => {
+  const tiny = measured(21, 20);
+  ok(!speedOf([tiny], cpu, 6 * gb).isMeasured);
+  ok(speedOf([tiny, measured(30, 12)], cpu, 6 * gb).isMeasured);
+});
