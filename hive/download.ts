@@ -66,7 +66,7 @@ export async function downloadFile(download: FileDownload): Promise<void> {
  * not that of one.
  */
 export async function finishModelFile(part: Part, file: RemoteFile): Promise<void> {
-  await part.settle();
+  await part.sync();
   try {
     if (file.isFirst) checkUse(part.path, await checkGguf(partOf(part.path), part.path));
   } catch (error) {

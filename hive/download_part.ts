@@ -134,6 +134,14 @@ export class Part implements AsyncDisposable {
     await this.#syncing;
   }
 
+  /** Resolves when it is on the disk too: a file system may do that when any reader closes the file, and hold us up. */
+  async sync(): Promise<void> {
+    await this.settle();
+    if (this.#unsynced === 0) return;
+    this.#unsynced = 0;
+    await onDisk(this.path, () => this.#file.syncData());
+  }
+
   /** Returns the digest of what is here, 64 hex digits. */
   digest(): string {
     return this.#hash.copy().digest("hex");
@@ -141,7 +149,7 @@ export class Part implements AsyncDisposable {
 
   /** Makes the part the file, so that it lasts. What is known of it stays beside it until a row knows it. */
   async finish(): Promise<void> {
-    await this.settle();
+    await this.sync();
     if (this.#state.sha256 === null) await this.#note({ ...this.#state, found: this.digest() });
     await onDisk(this.path, async () => {
       await this.#file.sync();
@@ -170,7 +178,7 @@ export class Part implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.settle().catch(() => {}); // said by `add`
+    await this.sync().catch(() => {}); // said by `add`
     // Of a download to which nothing came nothing stays; whoever waits for the part makes a new one.
     if (this.#bytes === 0 && await isStillAt(partOf(this.path), this.#file)) await this.discard();
     this.#file.close();
