@@ -23,11 +23,13 @@ export function ambiguous(error: RbeeError): ModelErrorText {
   if (!one || typeof given !== "string") return {};
   const [meant, revision] = given.split("@");
   const name = meant.replace(/^(hf:[^:]+):.*$/, "$1"); // what was not clear enough is said anew
+  // What is at a hub is fetched; what is here may be meant by any command.
+  const command = error.details.model_ref === undefined ? "rbee models pull " : "";
   return {
     facts: variantLines(variants),
     advice: [
       "Name one of them, for example:",
-      `${indent}rbee models pull ${name}:${one.name}${revision ? `@${revision}` : ""}`,
+      `${indent}${command}${name}:${one.name}${revision ? `@${revision}` : ""}`,
     ],
   };
 }

@@ -153,7 +153,7 @@ Deno.test("of two files of one quantisation the line names the file, with the re
   };
   await using queen = new StandInQueen({ onModel });
   const { stderr } = await runKeeper(["models", "pull", "hf:org/repo:q4_0@v1"], queen);
-  assert.match(stderr, /\n {4}rbee models pull hf:org\/repo:a\/model-Q4_0\.gguf@v1\n$/);
+  assert.match(stderr, /\n {4}hf:org\/repo:a\/model-Q4_0\.gguf@v1\n$/);
 });
 
 Deno.test("a repository that is not for everybody: the error tells how rbee gets the token", async () => {
