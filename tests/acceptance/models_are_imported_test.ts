@@ -176,6 +176,11 @@ Deno.test("what is no model is left with a reason, and two files of one name are
     assert.equal((await importFrom(world, join(folder, "noise.gguf"))).error?.code, "MODEL_LOAD_FAILED");
     assert.equal((await importFrom(world, join(folder, "none.gguf"))).error?.code, "MODEL_NOT_FOUND");
     assert.equal((await importFrom(world, "m/a")).error?.code, "INVALID_REQUEST");
+    const bare = join(world.userHome, "bare");
+    put(join(bare, "notes.txt"), "no model");
+    assert.deepEqual((await importFrom(world, bare)).skipped, [
+      { path: bare, reason: "it has no file that is called *.gguf" },
+    ]);
     // all files of a split model are linked into its worker's folder
     const body = { model_ref: "import:whole" };
     assert.equal((await world.call({ who: "hive" }, "POST /v1/workers/spawn", { body })).status, 200);
