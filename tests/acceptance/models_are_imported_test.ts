@@ -214,3 +214,17 @@ Deno.test("imports and removals of one model at once are harmless", () =>
     const names = [...Deno.readDirSync(dirname(rows[0].local_path))].map(({ name }) => name);
     assert.deepEqual(names.sort(), ["own.gguf", "own.gguf.rbee.json"]);
   }, () => new World()));
+
+Deno.test("nothing is made or written behind a link in the models folder", () =>
+  inWorld(async (world) => {
+    const outside = join(world.userHome, "outside");
+    Deno.mkdirSync(outside);
+    Deno.mkdirSync(join(world.home, "models/import"), { recursive: true });
+    Deno.symlinkSync(outside, join(world.home, "models/import/ollama"));
+    const folder = join(world.userHome, ".ollama");
+    put(join(folder, `models/blobs/sha256-${tinyHex}`));
+    manifest(world, "registry.ollama.ai/library/story/1", layers(`sha256:${tinyHex}`));
+    await world.startHive();
+    assert.match(JSON.stringify(await importFrom(world, folder)), /it is a link, which may lead anywhere/);
+    assert.deepEqual([...Deno.readDirSync(outside)], []);
+  }, () => new World()));
