@@ -20,7 +20,7 @@ import { ModelWork } from "./model_work.ts";
 import type { Outbox } from "./outbox.ts";
 import { takenBy } from "./placement_memory.ts";
 import { usualJob } from "./placement_score.ts";
-import { planFor } from "./plan.ts";
+import { planFor, toldOf } from "./plan.ts";
 import { Prefixes } from "./prefixes.ts";
 import { afterHiveGone, afterWorkerGone, type Verdict } from "./retry.ts";
 import type { WaitsFor } from "./scheduled_task.ts";
@@ -99,8 +99,7 @@ export class Fleet {
     const { rows, chosen, error } = planFor({ ...demand, model }, this.known, { job, modelError: failure });
     if (rows.length === 0) throw error;
     const facts = this.known.facts(model) ?? null;
-    const told = facts || !failure ? null : { code: failure.code, message: failure.message, hint: failure.hint };
-    return { model: facts, model_error: told, chosen, rows };
+    return { model: facts, model_error: facts || !failure ? null : toldOf(failure), chosen, rows };
   }
 
   /** A machine was registered. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { RbeeError } from "../protocol/error.ts";
-import type { PlanRow } from "../protocol/plan.ts";
+import type { Plan, PlanRow } from "../protocol/plan.ts";
 import type { Demand, Job, Known, NodeView, Placement, WorkerView } from "./known.ts";
 import { matchingWorkers, nodesFor, place } from "./placement.ts";
 import { type Fit, fitOn, isRefusal, Question, type Refusal } from "./placement_filters.ts";
@@ -38,6 +38,11 @@ export function planFor(
     Number(b.node === chosen) - Number(a.node === chosen) || (b.score ?? -Infinity) - (a.score ?? -Infinity)
   );
   return { rows, chosen, error: placement.kind === "refuse" ? placement.error : undefined };
+}
+
+/** Returns a model's error as a plan tells it. */
+export function toldOf({ code, message, hint, details }: RbeeError): NonNullable<Plan["model_error"]> {
+  return { code, message, hint, details };
 }
 
 /** Returns the machine that a placement is about. */

@@ -83,6 +83,7 @@ Deno.test("a plan that would not work fails as the task would, and tells each ma
     assert.match(await wrong("--backend", "cuda"), /✗ local: it has no cuda, only cpu \(BACKEND_UNAVAILABLE\)/);
     const ambiguous = await wrong("--model", `hf:${repo}`);
     assert.match(ambiguous, /MODEL_AMBIGUOUS/);
+    assert.match(ambiguous, /Q4_K_M .*MB/, "what there is, with sizes");
     assert.match(await wrong("--model", "hf:acme/none:Q4_K_M"), /MODEL_NOT_FOUND/);
     assert.match(await wrong("--node", "nowhere"), /NODE_NOT_FOUND/);
     const { code, plan: refused } = await plan(at, "--model", `hf:${repo}`);
