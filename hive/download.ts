@@ -13,6 +13,7 @@ import { type Retry, retryAfterMs, Tries } from "./download_tries.ts";
 import { checkGguf } from "./gguf_check.ts";
 import type { RemoteFile } from "./hub.ts";
 import { type Answered, ask, resetText } from "./hub_fetch.ts";
+import { checkUse } from "./model_file.ts";
 import { partOf } from "./model_places.ts";
 
 /** What to fetch, and where it goes. */
@@ -37,16 +38,15 @@ export interface FileDownload {
 export type Telling = Pick<FileDownload, "onBytes" | "onReceived" | "onRetry">;
 
 /**
- * Fetches the file; when it resolves, all of it is on disk under its name. Returns its SHA-256, or null when it was there
- * already. Throws `DOWNLOAD_FAILED`, `DOWNLOAD_TIMEOUT`, `CHECKSUM_MISMATCH`, `DISK_FULL`, `ACCESS_DENIED`,
+ * Fetches the file; when it resolves, all of it is on disk under its name, and its digest beside it. Throws `DOWNLOAD_FAILED`, `DOWNLOAD_TIMEOUT`, `CHECKSUM_MISMATCH`, `DISK_FULL`, `ACCESS_DENIED`,
  * `MODEL_NOT_FOUND`, and the signal's reason.
  */
-export async function downloadFile(download: FileDownload): Promise<string | null> {
+export async function downloadFile(download: FileDownload): Promise<void> {
   const { file, path, signal } = download;
   await using part = await Part.open(path, { size: file.size, sha256: file.sha256 }, signal);
   if (!part) {
     download.onBytes(file.size);
-    return null;
+    return;
   }
   for (let round = 1;; round++) {
     await fetchRest(part, download);
@@ -62,20 +62,18 @@ export async function downloadFile(download: FileDownload): Promise<string | nul
 }
 
 /**
- * Makes a whole part the file. Returns its digest. Throws `MODEL_LOAD_FAILED` or `MODEL_INCOMPATIBLE` when it begins a
- * model and its header is not that of one.
+ * Makes a whole part the file. Throws `MODEL_LOAD_FAILED` or `MODEL_INCOMPATIBLE` when it begins a model and its header is
+ * not that of one.
  */
-export async function finishModelFile(part: Part, file: RemoteFile): Promise<string> {
-  await part.settle();
+export async function finishModelFile(part: Part, file: RemoteFile): Promise<void> {
+  await part.sync();
   try {
-    if (file.isFirst) await checkGguf(partOf(part.path), part.path);
+    if (file.isFirst) checkUse(part.path, await checkGguf(partOf(part.path), part.path));
   } catch (error) {
     await part.discard(); // a page that says "log in", most likely
     throw error;
   }
-  const sha256 = part.digest();
   await part.finish();
-  return sha256;
 }
 
 /** Returns the error for a file whose digest is not the one that was told. */

@@ -50,6 +50,11 @@ export class Followers {
     this.changed();
   }
 
+  /** Somebody says that they will follow it. */
+  expect(): void {
+    if (this.#count === 0) this.#wait(limits.downloadFirstMs);
+  }
+
   /** It has ended; whoever comes later is told just that. */
   end(event: ProgressEvent): void {
     this.#end = event;

@@ -18,6 +18,8 @@ const partState = z.object({
   sha256: z.string().nullable(),
   /** That of the server that sent the bytes; for `If-Range`. */
   etag: z.string().nullable(),
+  /** What the whole file was found to have, where nobody told. */
+  found: z.string().optional(),
 });
 
 /** What tells whether a part is one of the file that is wanted now. */
@@ -42,11 +44,17 @@ export class Part implements AsyncDisposable {
 
   /**
    * Opens the part of the file at `path` and takes up what is there when it is of the same file. Waits while another hive
-   * has it. Returns undefined when the file itself is there. Throws what the system says, and the signal's reason.
+   * has it. Returns undefined when the file itself is there; one that is known to be another one makes room. Throws what
+   * the system says, and the signal's reason.
    */
-  static async open(path: string, wanted: Omit<PartState, "etag">, signal: AbortSignal): Promise<Part | undefined> {
+  static async open(
+    path: string,
+    wanted: Omit<PartState, "etag" | "found">,
+    signal: AbortSignal,
+  ): Promise<Part | undefined> {
     const file = await openLocked(partOf(path), signal);
     try {
+      if (await hasFile(path, wanted.size) && await isAnother(path, wanted)) await Deno.remove(path);
       if (await hasFile(path, wanted.size)) {
         // whoever had it before us has finished it
         await Deno.remove(partOf(path)).catch(() => {});
@@ -88,7 +96,11 @@ export class Part implements AsyncDisposable {
 
   /** Remembers which version of the file the bytes are of. */
   async tag(etag: string | null): Promise<void> {
-    this.#state = { ...this.#state, etag };
+    await this.#note({ ...this.#state, etag });
+  }
+
+  async #note(state: PartState): Promise<void> {
+    this.#state = state;
     const temporary = `${stateOf(this.path)}.tmp`;
     await onDisk(this.path, async () => {
       await Deno.writeTextFile(temporary, JSON.stringify(this.#state), { mode: 0o600 });
@@ -122,20 +134,28 @@ export class Part implements AsyncDisposable {
     await this.#syncing;
   }
 
+  /** Resolves when it is on the disk too: a file system may do that when any reader closes the file, and hold us up. */
+  async sync(): Promise<void> {
+    await this.settle();
+    if (this.#unsynced === 0) return;
+    this.#unsynced = 0;
+    await onDisk(this.path, () => this.#file.syncData());
+  }
+
   /** Returns the digest of what is here, 64 hex digits. */
   digest(): string {
     return this.#hash.copy().digest("hex");
   }
 
-  /** Makes the part the file, so that it lasts. */
+  /** Makes the part the file, so that it lasts. What is known of it stays beside it until a row knows it. */
   async finish(): Promise<void> {
-    await this.settle();
+    await this.sync();
+    if (this.#state.sha256 === null) await this.#note({ ...this.#state, found: this.digest() });
     await onDisk(this.path, async () => {
       await this.#file.sync();
       await Deno.rename(partOf(this.path), this.path);
       await syncFolder(this.path.slice(0, this.path.lastIndexOf("/")));
     });
-    await Deno.remove(stateOf(this.path)).catch(() => {}); // it tells nothing any more
   }
 
   /** Removes it. */
@@ -158,7 +178,9 @@ export class Part implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.settle().catch(() => {}); // said by `add`
+    await this.sync().catch(() => {}); // said by `add`
+    // Of a download to which nothing came nothing stays; whoever waits for the part makes a new one.
+    if (this.#bytes === 0 && await isStillAt(partOf(this.path), this.#file)) await this.discard();
     this.#file.close();
   }
 }
@@ -187,6 +209,13 @@ async function isStillAt(path: string, file: Deno.FsFile): Promise<boolean> {
 export async function hasFile(path: string, size: number): Promise<boolean> {
   const info = await Deno.stat(path).catch(() => undefined);
   return info !== undefined && info.isFile && info.size === size;
+}
+
+/** Whether a file that lies there is known to have another digest: the hub has a newer one of the same length. */
+async function isAnother(path: string, { size, sha256 }: { size: number; sha256: string | null }): Promise<boolean> {
+  const known = await readState(path);
+  const digest = known?.sha256 ?? known?.found;
+  return known?.size === size && digest !== undefined && sha256 !== null && digest !== sha256;
 }
 
 /** Returns how many bytes of a file are here, whole or in part. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { bytesHere, Part } from "./download_part.ts";
 import { makePlace, placeOf } from "./model_places.ts";
+import { digestsBeside } from "./sidecar.ts";
 
 const bytes = Uint8Array.from({ length: 3_000_000 }, (_none, i) => i * 31 & 255);
 const sha256 = createHash("sha256").update(bytes).digest("hex");
@@ -23,6 +24,9 @@ async function opened(path: string, what = wanted): Promise<Part> {
   return part;
 }
 
+const namesBeside = (path: string) =>
+  [...Deno.readDirSync(path.slice(0, path.lastIndexOf("/")))].map(({ name }) => name).sort();
+
 Deno.test("a part that was left is taken up with its digest, and becomes the file", async () => {
   await inFolder(async (path) => {
     {
@@ -36,7 +40,7 @@ Deno.test("a part that was left is taken up with its digest, and becomes the fil
     assert.equal(part.digest(), sha256);
     await part.finish();
     assert.deepEqual(Deno.readFileSync(path), bytes);
-    assert.deepEqual([...Deno.readDirSync(path.slice(0, path.lastIndexOf("/")))].map(({ name }) => name), ["x.gguf"]);
+    assert.deepEqual(namesBeside(path), ["x.gguf", "x.gguf.part.json"], "until a row knows the digest");
     assert.equal(await Part.open(path, wanted, never), undefined, "it is here");
   });
 });
@@ -58,6 +62,40 @@ Deno.test("a part of another file, or of one that nobody knows, begins anew", as
     Deno.writeFileSync(`${path}.part`, new Uint8Array(bytes.length + 1));
     await using part = await opened(path);
     assert.equal(part.bytes, 0, "more than the file has");
+  });
+});
+
+Deno.test("the digest of a whole file stays beside it, also one that nobody told; to which nothing came leaves nothing", async () => {
+  await inFolder(async (path) => {
+    {
+      await using _part = await opened(path);
+    }
+    assert.deepEqual(namesBeside(path), []);
+    {
+      await using part = await opened(path, { ...wanted, sha256: null as unknown as string });
+      await part.add(bytes);
+      await part.finish();
+    }
+    assert.deepEqual([...await digestsBeside([path])], [["x.gguf", `sha256:${sha256}`]]);
+  });
+});
+
+Deno.test("a file that is known to be an older version of the same length makes room, one that may be the right one does not", async () => {
+  await inFolder(async (path) => {
+    {
+      await using part = await opened(path);
+      await part.add(bytes);
+      await part.finish();
+    }
+    const newer = { ...wanted, sha256: "0".repeat(64) };
+    {
+      await using part = await opened(path, newer);
+      await part.add(bytes.subarray(0, 10));
+      assert.deepEqual(namesBeside(path), ["x.gguf.part", "x.gguf.part.json"]);
+    }
+    Deno.removeSync(`${path}.part.json`);
+    Deno.writeFileSync(path, bytes);
+    assert.equal(await Part.open(path, newer, never), undefined);
   });
 });
 

@@ -7,15 +7,17 @@ import { RbeeError } from "../protocol/error.ts";
 import type { DownloadRecord } from "../protocol/hive_routes.ts";
 import { limits } from "../protocol/limits.ts";
 import { type ModelFacts, printModelRef } from "../protocol/model.ts";
-import { join } from "../runtime/path.ts";
+import { basename, join } from "../runtime/path.ts";
 import type { ArrivedFile } from "./arrival.ts";
 import type { CatalogEntry } from "./catalog.ts";
 import { bytesHere, hasFile } from "./download_part.ts";
-import { digestOf, lookUpRemote, type RemoteModel, type RemoteRef } from "./hub.ts";
+import { digestOf, lookUpRemote, type RemoteFile, type RemoteModel, type RemoteRef } from "./hub.ts";
 import { shapeAtHub } from "./hub_header.ts";
 import { countDownloaded, setDownloadsActive } from "./measures.ts";
-import { placeOf } from "./model_places.ts";
 import { ModelDownload } from "./model_download.ts";
+import { modelDigest } from "./model_file.ts";
+import { placeOf } from "./model_places.ts";
+import { digestsBeside } from "./sidecar.ts";
 
 /** What downloads work with. */
 export interface DownloadsOptions {
@@ -126,14 +128,22 @@ export class Downloads {
 
   async #begin(model: RemoteModel, source: DownloadRecord["source"]): Promise<Started> {
     const paths = this.#places(model);
-    const active = [...this.#all.values()].filter(({ isActive }) => isActive);
-    const same = active.find((one) => this.#places(one.model)[0] === paths[0]);
-    if (same) return await begun(same);
-    if (await this.#isWhole(model)) {
+    const isWhole = await this.#isWhole(model);
+    const same = this.#underWay(paths[0]);
+    if (same?.isEnding) {
+      await same.ended; // whoever comes now did not ask for its end
+      return await this.#begin(model, source);
+    }
+    if (same) {
+      same.expectFollower();
+      return await begun(same);
+    }
+    if (isWhole) {
       // Verified, or it would not have its name: the hive ended before it wrote that down.
-      await this.#arrived(model, paths, model.files.map(({ sha256 }) => sha256));
+      await this.#arrived(model, paths);
       return { download_id: here, local_path: paths[0] };
     }
+    const active = [...this.#all.values()].filter(({ isActive }) => isActive);
     if (this.#isStopped) throw new RbeeError("SHUTTING_DOWN");
     if (active.length >= limits.downloadsMax) {
       throw new RbeeError("TOO_MANY_REQUESTS", {
@@ -145,7 +155,7 @@ export class Downloads {
       ...{ id: `dl-${crypto.randomUUID().slice(0, 13)}`, model, source },
       ...{ folder: this.#options.folder, stallMs: this.#options.stallMs },
       promisedBytes: () => this.#promisedBytes(model),
-      onArrived: (real, digests) => this.#arrived(model, real, digests),
+      onArrived: (real) => this.#arrived(model, real),
     });
     this.#all.set(download.id, download);
     this.#count();
@@ -153,10 +163,16 @@ export class Downloads {
     return await begun(download);
   }
 
-  async #arrived(model: RemoteModel, paths: string[], digests: (string | null)[]): Promise<void> {
-    const files = paths.map((path, at) => ({ path, digest: digests[at] === null ? null : `sha256:${digests[at]}` }));
-    await this.#options.onArrived(entryOf(model, paths[0], digestOf(digests)), files);
+  /** Digests are those that stand beside the files: what the hub tells now may be of another version. */
+  async #arrived(model: RemoteModel, paths: string[]): Promise<void> {
+    const digests = await digestsBeside(paths);
+    const files = paths.map((path) => ({ path, digest: digests.get(basename(path)) ?? null }));
+    await this.#options.onArrived(entryOf(model, paths[0], modelDigest(files)), files);
     countDownloaded();
+  }
+
+  #underWay(place: string): ModelDownload | undefined {
+    return [...this.#all.values()].find((one) => one.isActive && this.#places(one.model)[0] === place);
   }
 
   /** Tells the metric, and forgets the oldest that have ended. */
@@ -178,7 +194,13 @@ export class Downloads {
   async #isWhole(model: RemoteModel): Promise<boolean> {
     const places = this.#places(model);
     const whole = await Promise.all(model.files.map(({ size }, at) => hasFile(places[at], size)));
-    return whole.every((one) => one);
+    if (!whole.every((one) => one)) return false;
+    const known = await digestsBeside(places);
+    const isAnother = ({ sha256 }: RemoteFile, at: number) => {
+      const digest = known.get(basename(places[at]));
+      return digest !== undefined && sha256 !== null && digest !== `sha256:${sha256}`;
+    };
+    return !model.files.some(isAnother);
   }
 
   /** What was looked up a moment ago for a plan is not asked again for the download. */

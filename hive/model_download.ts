@@ -9,6 +9,7 @@ import type { DownloadRecord } from "../protocol/hive_routes.ts";
 import { limits } from "../protocol/limits.ts";
 import { printModelRef } from "../protocol/model.ts";
 import type { StreamWriter } from "../runtime/event_stream.ts";
+import { join } from "../runtime/path.ts";
 import { downloadFile, type Telling } from "./download.ts";
 import { Followers } from "./download_followers.ts";
 import { bytesHere } from "./download_part.ts";
@@ -31,8 +32,8 @@ export interface ModelDownloadOptions {
   readonly stallMs: number;
   /** Returns how many bytes other downloads will still take of the same disk. */
   readonly promisedBytes: () => number;
-  /** Enters the model into the catalog; the files' paths in order, and their digests where they are known. */
-  readonly onArrived: (paths: string[], digests: (string | null)[]) => Promise<void> | void;
+  /** Enters the model into the catalog; the files' paths in order. */
+  readonly onArrived: (paths: string[]) => Promise<void> | void;
 }
 
 const bytesPerMb = 1024 * 1024;
@@ -75,6 +76,16 @@ export class ModelDownload {
   /** How many bytes are still to come. */
   get missingBytes(): number {
     return this.isActive ? this.model.sizeBytes - this.#bytes : 0;
+  }
+
+  /** Whether it was told to end and has not yet. */
+  get isEnding(): boolean {
+    return this.isActive && this.#stop.signal.aborted;
+  }
+
+  /** Somebody will follow it. */
+  expectFollower(): void {
+    this.#followers.expect();
   }
 
   /** What is shown of it. */
@@ -134,9 +145,9 @@ export class ModelDownload {
   async #run(): Promise<void> {
     try {
       const placed = await this.#place();
-      const digests = await (this.source === "peer" ? this.#receive(placed) : this.#fetch(placed));
+      await (this.source === "peer" ? this.#receive(placed) : this.#fetch(placed));
       const paths = placed.map(({ path }) => path);
-      await this.#options.onArrived(paths, digests);
+      await this.#options.onArrived(paths);
       this.#state = "complete";
       this.#followers.end({ stage: "complete", local_path: paths[0] });
     } catch (thrown) {
@@ -148,33 +159,34 @@ export class ModelDownload {
     }
   }
 
-  /** Makes the folders. Throws `INSUFFICIENT_DISK` before anything is fetched. */
+  /** Makes the folders. Throws `INSUFFICIENT_DISK` before anything is fetched, or made. */
   async #place(): Promise<PlacedFile[]> {
     const { folder, model, promisedBytes } = this.#options;
-    const placed: PlacedFile[] = [];
-    for (const file of model.files) placed.push({ file, path: await makePlace(folder, placeOf(model.ref, file.path)) });
-    for (const [at, { file, path }] of placed.entries()) this.#here[at] = await bytesHere(path, file.size);
+    await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+    const places = model.files.map(({ path }) => placeOf(model.ref, path));
+    for (const [at, { size }] of model.files.entries()) {
+      this.#here[at] = await bytesHere(join(folder, places[at]), size);
+    }
     checkDisk(folder, { bytes: this.missingBytes, promised: promisedBytes(), ref: printModelRef(model.ref) });
+    const placed: PlacedFile[] = [];
+    for (const [at, file] of model.files.entries()) placed.push({ file, path: await makePlace(folder, places[at]) });
     return placed;
   }
 
-  async #fetch(placed: readonly PlacedFile[]): Promise<(string | null)[]> {
+  async #fetch(placed: readonly PlacedFile[]): Promise<void> {
     const { model, stallMs } = this.#options;
     const isHub = model.ref.provider === "hf";
-    const digests: (string | null)[] = [];
     for (const [at, { file, path }] of placed.entries()) {
       const access = isHub ? hubAccess() : { endpoint: new URL(file.url).origin };
-      const found = await downloadFile({
+      await downloadFile({
         ...{ file, path, stallMs, signal: this.#stop.signal, token: access.token },
         ...this.#telling(at, isHub ? "hub" : "http"),
         refusal: refusing(model.ref, file.path, access),
       });
-      digests.push(file.sha256 ?? found);
     }
-    return digests;
   }
 
-  async #receive(files: readonly PlacedFile[]): Promise<(string | null)[]> {
+  async #receive(files: readonly PlacedFile[]): Promise<void> {
     const { stallMs } = this.#options;
     const telling = (at: number) => this.#telling(at, "peer");
     const quiet = new Watchdog(stallMs); // a sender that is gone must not hold up whoever waits with us
@@ -183,7 +195,6 @@ export class ModelDownload {
       const receipt = await Receipt.open({ files, stallMs, signal, telling, onPiece: () => quiet.calm() });
       this.#receipt.resolve(receipt);
       await receipt.whole;
-      return files.map(({ file }) => file.sha256);
     } catch (error) {
       throw quiet.signal.aborted && !this.#stop.signal.aborted ? silent(stallMs) : error;
     } finally {

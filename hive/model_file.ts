@@ -111,7 +111,7 @@ function contextLength({ metadata, architecture }: GgufHeader): number | null {
 }
 
 /** Returns nothing. Throws `MODEL_INCOMPATIBLE` for files that belong beside a model and are none. */
-function checkUse(path: string, { metadata, architecture }: GgufHeader): void {
+export function checkUse(path: string, { metadata, architecture }: GgufHeader): void {
   const type = metadata.get("general.type")?.value;
   const what = type === "adapter"
     ? "an adapter"

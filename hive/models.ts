@@ -26,7 +26,7 @@ import { canonicalVariant } from "./model_names.ts";
 import { placeOf } from "./model_places.ts";
 import { refreshRow } from "./model_refresh.ts";
 import { damaged, factsOfRow, keyOf, type LocalModel, localModel, notHere, recordOf } from "./model_row.ts";
-import { writeSidecar } from "./sidecar.ts";
+import { digestsBeside, writeSidecar } from "./sidecar.ts";
 import { Turns } from "./turns.ts";
 
 export type { LocalModel } from "./model_row.ts";
@@ -282,10 +282,9 @@ export class Models {
     );
     if (!file) return undefined;
     try {
-      return await this.enter({ provider: "http", reference: ref.url }, {
-        path: `${folder}/${file.name}`,
-        owned: true,
-      });
+      const path = `${folder}/${file.name}`;
+      const digests = await digestsBeside([path]);
+      return await this.enter({ provider: "http", reference: ref.url }, { path, owned: true, digests });
     } catch (error) {
       if (error instanceof RbeeError) return undefined;
       throw error;

@@ -8,13 +8,13 @@ import type { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import { type ModelName, refOfRecord } from "../protocol/model.ts";
 import type { Log } from "../runtime/log.ts";
-import { basename, dirname } from "../runtime/path.ts";
+import { dirname } from "../runtime/path.ts";
 import { walkFolder } from "./folder_walk.ts";
 import { removeUnfinished } from "./import_place.ts";
 import { filesOfModel, hubPlaceOf, quantOfName, splitOf } from "./model_names.ts";
 import { keyOf } from "./model_row.ts";
 import type { Models } from "./models.ts";
-import { digestOfNotes, digestsOf, readSidecar } from "./sidecar.ts";
+import { digestsBeside, readSidecar, writeSidecar } from "./sidecar.ts";
 
 const bounds = { entriesMax: limits.modelFolderEntriesMax, depthMax: limits.modelFolderDepthMax };
 
@@ -42,17 +42,14 @@ async function enterFile(models: Models, path: string, relative: string): Promis
   const sidecar = await readSidecar(path);
   const name = sidecar ?? nameOfPlace(models, relative);
   if (!name) return false;
-  const digests = digestsOf(sidecar);
-  for (const file of sidecar ? [] : filesOfModel(path)) {
-    const digest = await digestOfNotes(file);
-    if (digest) digests.set(basename(file), digest);
-  }
+  const digests = await digestsBeside(filesOfModel(path));
   const mtime = (await Deno.stat(path)).mtime?.getTime() ?? Date.now();
   const downloadedAtUnix = sidecar?.downloaded_at_unix ?? Math.floor(mtime / 1_000);
   return await models.turns.run(keyOf(name), async () => {
     if (models.catalog.byPath(path).some(({ provider }) => provider === name.provider)) return false;
     if (sidecar && models.catalog.find(name)) return false; // another version of it, which has replaced this one
-    await models.enter(name, { path, owned: true, digests, downloadedAtUnix });
+    const row = await models.enter(name, { path, owned: true, digests, downloadedAtUnix });
+    if (!sidecar && digests.size > 0) await writeSidecar(row);
     return true;
   });
 }

@@ -139,7 +139,7 @@ async function removeLeftovers(
   const rows = ref.provider === "hf" ? models.catalog.variants("hf", `${ref.org}/${ref.repo}`) : [];
   const known = new Set(rows.flatMap(({ files }) => files.map(({ path }) => path)));
   for await (const { path, relative, isSymlink } of walkFolder(folder, bounds)) {
-    const file = relative.replace(/\.part(\.json)?$|\.rbee\.json$/, "");
+    const file = relative.replace(/\.part(\.json(\.tmp)?)?$|\.rbee\.json(\.[0-9a-f]{8}\.tmp)?$/, "");
     const isLeft = !isSymlink && !known.has(path) && (file !== relative || splitOf(file) !== undefined);
     if (!isLeft || !isMeant(ref, file)) continue;
     if (file !== relative && relative.endsWith(".rbee.json") && !await isGone(`${folder}/${file}`)) continue;

@@ -15,7 +15,7 @@ import { modelDigest, readModel } from "./model_file.ts";
 import { keyOf, notHere } from "./model_row.ts";
 import type { Models } from "./models.ts";
 import { Steps } from "./progress_steps.ts";
-import { writeSidecar } from "./sidecar.ts";
+import { digestsBeside, writeSidecar } from "./sidecar.ts";
 
 /** Who waits for something long, and how it is told. */
 export interface Waiter {
@@ -68,13 +68,21 @@ export async function verifyModel(models: Models, row: CatalogRow, waiter: Waite
     if (error instanceof Deno.errors.NotFound) return missing();
     throw error;
   }
-  const isDamaged = current.files.some(({ digest }, at) => digest !== null && digest !== files[at].digest);
-  const wasKnown = current.files.every(({ digest }) => digest !== null);
+  const expected = await digestsToldOf(current);
+  const isDamaged = expected.some((digest, at) => digest !== null && digest !== files[at].digest);
+  const wasKnown = expected.every((digest) => digest !== null);
   const digest = modelDigest(files);
   if (isDamaged) return settle(models, current, { model_ref, result: "damaged", digest });
-  if (!wasKnown) await keep(models, current, files);
+  if (current.digest === null) await keep(models, current, files);
   else if (current.damaged) models.catalog.put({ ...current, damaged: false });
   return { model_ref, result: wasKnown ? "ok" : "unknown-digest", digest };
+}
+
+/** What a file that was written to has lost in its row still stands beside the model, when it is rbee's own. */
+async function digestsToldOf(row: CatalogRow): Promise<(string | null)[]> {
+  const isBeside = row.owned && row.provider !== "builtin" && row.digest === null;
+  const beside = isBeside ? await digestsBeside(row.files.map(({ path }) => path)) : undefined;
+  return row.files.map(({ name, digest }) => digest ?? beside?.get(name) ?? null);
 }
 
 function settle(models: Models, row: CatalogRow, verified: Verified): Verified {

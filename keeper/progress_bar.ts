@@ -14,10 +14,12 @@ export interface ProgressOutput {
   write(text: string): void;
 }
 
-const cells = 20;
+const cellsMax = 20;
+/** A shorter bar says nothing. */
+const cellsMin = 4;
 
-/** Returns a bar of 20 cells and its percentage: `[████████------------] 40%`. `share` lies between 0 and 1. */
-export function bar(share: number): string {
+/** Returns a bar and its percentage: `[████████------------] 40%`. `share` lies between 0 and 1. */
+export function bar(share: number, cells: number = cellsMax): string {
   const clean = Math.min(1, Math.max(0, Number.isFinite(share) ? share : 0));
   const filled = Math.floor(cells * clean + 1e-9);
   return `[${"█".repeat(filled)}${"-".repeat(cells - filled)}] ${percent(clean)}`;
@@ -111,8 +113,13 @@ export class ProgressLine {
     this.#stopTimer();
     if (!this.#step || !this.#output.repaints) return;
     const { verb, share, amount, rest } = this.#step;
-    const whole = `${this.#prefix} ⏳ ${verb} ${bar(share)} (${amount})${rest === undefined ? "" : ` ${rest}`}`;
-    const text = [...whole].slice(0, this.#output.columns - 1).join("");
+    const room = this.#output.columns - 1;
+    const letters = (
+      cells: number,
+    ) => [...`${this.#prefix} ⏳ ${verb} ${bar(share, cells)} (${amount})${rest === undefined ? "" : ` ${rest}`}`];
+    // Numbers that are cut off say something else; a bar that is shorter says the same.
+    const tooMany = Math.max(0, letters(cellsMax).length - room);
+    const text = letters(Math.max(cellsMin, cellsMax - tooMany)).slice(0, room).join("");
     this.#output.write(`\r\x1b[2K${text}`);
     this.#painted = true;
     this.#isStale = false;

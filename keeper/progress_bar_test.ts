@@ -72,6 +72,16 @@ Deno.test("on a terminal one line is painted over and ends with a line break", (
   );
 });
 
+Deno.test("what does not fit into the line is taken from the bar, not from the numbers", () => {
+  let text = "";
+  const line = new ProgressLine({ repaints: true, columns: 80, write: (t) => text += t }, "[rbee-hive]");
+  line.update({ verb: "Downloading", share: 0.5, amount: "2048.0 MB / 4096.0 MB", rest: "45.2 MB/s" });
+  line.end();
+  const painted = text.replace("\r\x1b[2K", "").trimEnd();
+  assert.match(painted, /^\[rbee-hive\] ⏳ Downloading \[█+-+\] 50% \(2048\.0 MB \/ 4096\.0 MB\) 45\.2 MB\/s$/);
+  assert.equal([...painted].length, 79);
+});
+
 Deno.test("a narrow terminal gets a cut line, never a second one", () => {
   let text = "";
   const line = new ProgressLine({ repaints: true, columns: 20, write: (t) => text += t }, "[w]");

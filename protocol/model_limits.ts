@@ -58,7 +58,7 @@ export const modelLimits = Object.freeze({
   hiveBackMs: 30_000,
   /** What is read at once, and what is hashed and written at once. */
   downloadReadBytes: 256 * 1024,
-  downloadPieceBytes: 1024 * 1024,
+  downloadPieceBytes: 256 * 1024,
   /** How many ranges are fetched at once where one connection is slow, and how long each is; all lie in memory. */
   downloadLanes: 4,
   downloadLaneBytes: 4 * 1024 * 1024,
