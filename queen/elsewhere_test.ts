@@ -1,5 +1,7 @@
 import { deepStrictEqual, ok } from "node:assert/strict";
+import { RbeeError } from "../protocol/error.ts";
 import type { HiveStatus } from "../protocol/hive_routes.ts";
+import { limits } from "../protocol/limits.ts";
 import type { ModelFacts } from "../protocol/model.ts";
 import type { WorkerRecord } from "../protocol/worker.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -14,12 +16,13 @@ const busy: WorkerRecord = {
   ...{ slots_total: 1, slots_available: 1, last_activity_unix: 0, failed_health_checks: 0, pid: 1 },
 };
 
-function statusOf(workers: WorkerRecord[], models: ModelFacts[], { freeMb = 1_500 } = {}): HiveStatus {
+function statusOf(workers: WorkerRecord[], models: ModelFacts[], { freeMb = 1_500, diskMb = 50_000 } = {}): HiveStatus {
   return {
     version: "0.1.0",
     machine: {
       ...{ hostname: "here", platform: "linux-x64", cpu_cores: 2, gpus: [] },
       ...{ memory_total_bytes: 2_000 * mb, memory_available_bytes: freeMb * mb },
+      disk_free_bytes: diskMb * mb,
     },
     workers,
     models,
@@ -57,4 +60,26 @@ Deno.test("a fetch that whoever waits for a busy worker has begun is gone on wit
   }
   ok(b.tell({ type: "streamEnded", task: "t1", attempt: 1, end: { kind: "done", failed: false } })
     .some((e) => e.type === "startTask" && e.task === "t2"));
+});
+
+Deno.test("what a machine had free before its hive ended says nothing: its workers are gone with it", () => {
+  const b = new Bench();
+  b.tell({ type: "nodeRemoved", node: "box", error: new RbeeError("NODE_NOT_FOUND") });
+  b.tell({ type: "hiveStatus", node: "local", status: statusOf([], [facts], { freeMb: 100, diskMb: 100 }) });
+  b.tell({ type: "hiveReleased", node: "local", error: new RbeeError("SHUTTING_DOWN") });
+  deepStrictEqual(b.submit("t1").filter((e) => /^(ensureHive|taskEnded)$/.test(e.type)), [
+    { type: "ensureHive", node: "local" },
+  ]);
+});
+
+Deno.test("the queue of a model is bounded by whatever name it is asked for", () => {
+  const b = new Bench();
+  b.tell({ type: "hiveStatus", node: "local", status: statusOf([busy], [facts]) });
+  const short = "hf:org/repo";
+  b.tell({ type: "modelKnown", node: "local", model: short, facts, onDisk: true, downloadBytes: 0 });
+  b.tell({ type: "nodeRemoved", node: "box", error: new RbeeError("NODE_NOT_FOUND") });
+  b.submit("running", { answerTokens: 100_000 });
+  for (let n = 0; n < limits.queueTasksPerModelMax; n++) b.submit(`t${n}`);
+  const [ended] = b.submit("other", { demand: { model: short } }).filter((e) => e.type === "taskEnded");
+  deepStrictEqual(ended.error?.code, "QUEUE_FULL");
 });

@@ -178,6 +178,7 @@ export class Fleet {
     const graceMs = how === "unreachable" ? limits.lostWorkerGraceMs : limits.drainMs;
     for (const worker of this.workers.on(node)) this.#dropWorker(worker.id, { then: "retry", error }, graceMs);
     this.workers.freed.clear(node);
+    this.known.touch(node);
   }
 
   /** A hive's whole picture. */

@@ -104,7 +104,7 @@ export function fitOn(node: NodeView, question: Question): Fit | Refusal {
   }
   const onDisk = !question.isFetched || isThere;
   const downloadBytes = onDisk ? 0 : question.facts?.size_bytes ?? 0;
-  const noDisk = machine && diskShort(node.name, machine, downloadBytes);
+  const noDisk = machine && node.hive === "up" && diskShort(node.name, machine, downloadBytes);
   if (noDisk) return noDisk;
   const rooms = question.load && question.known.rooms(node.name);
   if (!rooms) {

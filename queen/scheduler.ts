@@ -146,6 +146,7 @@ export class Scheduler {
 
   #onSubmitted(wish: TaskWish): void {
     const task = new Task(wish);
+    task.model = this.#fleet.models.book.canonical(task.model, this.#out.now);
     const waiting = this.#inPhase("waiting");
     this.#tasks.set(wish.id, task);
     if (this.#draining) return this.#end(task, "failed", { error: this.#draining });
