@@ -263,6 +263,8 @@ export const hiveStatus = z.object({
   speeds: z.array(nodeSpeed).optional(),
   /** Backends for which a worker program is there; a GPU of another one is of no use until it comes. */
   installed: z.array(backend).optional(),
+  /** What a worker is started with here when nobody says it; without a context the model's own decides. */
+  defaults: z.object({ slots: z.number().int(), ctx: z.number().int().optional() }).optional(),
 });
 
 /** Schema of the JSON event that ends `verifyModel`. */

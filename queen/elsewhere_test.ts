@@ -58,8 +58,10 @@ Deno.test("a fetch that whoever waits for a busy worker has begun is gone on wit
     b.now += 1_000;
     deepStrictEqual(kinds(b.tell({ type: "hiveStatus", node: "box", status: statusOf([], []) })), []);
   }
-  ok(b.tell({ type: "streamEnded", task: "t1", attempt: 1, end: { kind: "done", failed: false } })
-    .some((e) => e.type === "startTask" && e.task === "t2"));
+  ok(
+    b.tell({ type: "streamEnded", task: "t1", attempt: 1, end: { kind: "done", failed: false } })
+      .some((e) => e.type === "startTask" && e.task === "t2"),
+  );
 });
 
 Deno.test("what a machine had free before its hive ended says nothing: its workers are gone with it", () => {

@@ -116,6 +116,8 @@ export interface NodeView {
   readonly speeds?: readonly NodeSpeed[];
   /** Backends for which it has a worker program; undefined: nobody knows. */
   readonly installed?: readonly Backend[];
+  /** What a worker gets there of which nobody says it. */
+  readonly defaults?: { readonly slots: number; readonly ctx?: number };
 }
 
 /** Free memory of one kind on a machine, in bytes. */
