@@ -163,10 +163,7 @@ function startOn(fit: Fit, question: Question, of: number): Placement {
 export function reasonsOf(fit: Fit, question: Question, of: number): string[] {
   const { known, demand } = question;
   const node = fit.node.name;
-  const reasons = [`no worker on ${node} serves the demand`];
-  for (const worker of known.workersOn(node)) {
-    reasons.push(`${worker.id}: ${whyNot(demand, worker) ?? stateText(worker)}`);
-  }
+  const reasons = known.workersOn(node).map((w) => `${w.id}: ${whyNot(demand, w) ?? stateText(w)}`);
   if (fit.takes && fit.availableBytes !== undefined && Number.isFinite(fit.availableBytes)) {
     const bytes = fit.takes.device > 0 ? fit.takes.device : fit.takes.host;
     reasons.push(`${fit.backend}: needs ${mbUp(bytes)} MB, ${mbDown(fit.availableBytes)} MB are free`);
@@ -176,7 +173,7 @@ export function reasonsOf(fit: Fit, question: Question, of: number): string[] {
     const how = speed.isMeasured ? "measured" : "as usual";
     reasons.push(`the best of ${of}: answer in about ${seconds(answer)} at ${rate(speed.decode)} (${how})`);
   }
-  return reasons;
+  return reasons.length > 0 ? reasons : ["no worker holds the model"];
 }
 
 const stateText = (worker: WorkerView) => isReady(worker) ? "it is busy" : `it is ${worker.state}`;

@@ -174,18 +174,20 @@ export class Placing {
     if (narration) this.#out.emit({ type: "narrate", task: task.id, narration });
   }
 
-  /** Tells the reasons of a decision, when it is another one than before. */
+  /** Tells a decision and its reasons on one line, when it is another one than before. */
   #explain(task: Task, placement: Placement): void {
     const { node, worker, spawn, fetch } = { node: "", worker: "", spawn: "", fetch: "", ...placement };
     const what = [placement.kind, node, worker, spawn, fetch].join(" ");
-    if (task.explained === what) return;
+    // What a decision leads to by itself is no other one: of that tell the lines about hive, model and worker.
+    if (task.explained === what || (task.explained !== undefined && isOnItsWay(placement))) return;
     task.explained = what;
-    for (const reason of [headline(placement), ...placement.reasons.map((one) => `  ${one}`)]) {
-      const narration = { actor: "queen-rbee", action: "task-place", target: task.id, human: `🧭 ${reason}` };
-      this.#out.emit({ type: "narrate", task: task.id, narration });
-    }
+    const human = `🧭 ${headline(placement)}: ${placement.reasons.join("; ")}`;
+    const narration = { actor: "queen-rbee", action: "task-place", target: task.id, human };
+    this.#out.emit({ type: "narrate", task: task.id, narration });
   }
 }
+
+const isOnItsWay = ({ kind }: Placement) => kind.startsWith("await-") && kind !== "await-slot";
 
 const foundMax = 1_000;
 
@@ -222,18 +224,18 @@ function expectedStart({ expectedMs, restMs, slotsTotal }: AwaitSlot, ahead: num
 function headline(placement: Placement): string {
   switch (placement.kind) {
     case "reuse":
-      return `It goes to ${placement.worker}, because:`;
+      return `It goes to ${placement.worker}`;
     case "spawn":
-      return `A worker is started on ${placement.node}, because:`;
+      return `A worker is started on ${placement.node}`;
     case "fetch":
-      return `The model goes to ${placement.node}, because:`;
+      return `The model goes to ${placement.node}`;
     case "start-hive":
-      return `The hive on ${placement.node} is started, because:`;
+      return `The hive on ${placement.node} is started`;
     case "look-up":
-      return `The model is looked up on ${placement.node}, because:`;
+      return `The model is looked up on ${placement.node}`;
     case "refuse":
-      return "No machine can take it:";
+      return "No machine can take it";
     default:
-      return "It waits, because:";
+      return "It waits";
   }
 }
