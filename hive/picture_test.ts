@@ -23,7 +23,7 @@ Deno.test("the machine's figures are read anew when a worker has come, loaded or
     speeds: { list: () => [] },
     installed: new Set(["cpu" as const]),
     defaults: { slots: 3, ctx: 512 },
-    log: openLog({ program: "rbee-hive", level: "error" }),
+    log: openLog({ program: "rbee-hive", level: "error", stderr: true }),
   });
   const free = async () => 1e9 - (await show()).machine.memory_available_bytes;
   assert.deepEqual(await free(), 1);

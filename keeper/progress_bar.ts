@@ -14,10 +14,11 @@ export interface ProgressOutput {
   write(text: string): void;
 }
 
-const cells = 20;
+/** Of a bar; half as many where the line has no room for these. */
+const cellsUsual = 20;
 
 /** Returns a bar of 20 cells and its percentage: `[████████------------] 40%`. `share` lies between 0 and 1. */
-export function bar(share: number): string {
+export function bar(share: number, cells: number = cellsUsual): string {
   const clean = Math.min(1, Math.max(0, Number.isFinite(share) ? share : 0));
   const filled = Math.floor(cells * clean + 1e-9);
   return `[${"█".repeat(filled)}${"-".repeat(cells - filled)}] ${percent(clean)}`;
@@ -111,9 +112,12 @@ export class ProgressLine {
     this.#stopTimer();
     if (!this.#step || !this.#output.repaints) return;
     const { verb, share, amount, rest } = this.#step;
-    const whole = `${this.#prefix} ⏳ ${verb} ${bar(share)} (${amount})${rest === undefined ? "" : ` ${rest}`}`;
-    const text = [...whole].slice(0, this.#output.columns - 1).join("");
-    this.#output.write(`\r\x1b[2K${text}`);
+    const text = (cells: number) =>
+      `${this.#prefix} ⏳ ${verb} ${bar(share, cells)} (${amount})${rest === undefined ? "" : ` ${rest}`}`;
+    const room = this.#output.columns - 2; // one for the cursor, and the hourglass takes two
+    const usual = text(cellsUsual);
+    const line = [...usual].length <= room ? usual : text(cellsUsual / 2);
+    this.#output.write(`\r\x1b[2K${[...line].slice(0, room).join("")}`);
     this.#painted = true;
     this.#isStale = false;
   }

@@ -79,3 +79,16 @@ Deno.test("a narrow terminal gets a cut line, never a second one", () => {
   line.end();
   assert.ok([...text.replace("\r\x1b[2K", "").trimEnd()].length < 20);
 });
+
+Deno.test("at 80 columns the speed of a download is whole: the bar is shorter then", () => {
+  const painted = (columns: number) => {
+    let text = "";
+    const line = new ProgressLine({ repaints: true, columns, write: (t) => text += t }, "[rbee-hive]");
+    const [bytes_downloaded, bytes_total] = [50 * 2 ** 20, 100 * 2 ** 20];
+    line.update(stepOf({ stage: "downloading", bytes_downloaded, bytes_total, speed_mbps: 419 })!);
+    line.end();
+    return text.replace("\r\x1b[2K", "").trimEnd();
+  };
+  assert.equal(painted(80), "[rbee-hive] ⏳ Downloading [█████-----] 50% (50.0 MB / 100.0 MB) 419.0 MB/s");
+  assert.match(painted(100), /\[█{10}-{10}\] 50% .* MB\/s$/);
+});

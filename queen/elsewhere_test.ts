@@ -85,3 +85,16 @@ Deno.test("the queue of a model is bounded by whatever name it is asked for", ()
   const [ended] = b.submit("other", { demand: { model: short } }).filter((e) => e.type === "taskEnded");
   deepStrictEqual(ended.error?.code, "QUEUE_FULL");
 });
+
+Deno.test("what is meant by a reference without a quant is what lies on some disk, when the hub cannot be asked", () => {
+  for (const code of ["DOWNLOAD_FAILED", "DOWNLOAD_TIMEOUT", "CONNECTION_TIMEOUT"] as const) {
+    const b = new Bench();
+    b.tell({ type: "hiveStatus", node: "local", status: statusOf([], []) });
+    b.tell({ type: "hiveStatus", node: "box", status: statusOf([], [facts]) });
+    const short = "hf:org/repo";
+    const [asked] = b.submit("t1", { demand: { model: short } }).filter((e) => e.type === "lookUpModel");
+    deepStrictEqual(asked.node, "local");
+    const found = b.tell({ type: "modelUnknown", node: "local", model: short, error: new RbeeError(code) });
+    deepStrictEqual(found.flatMap((e) => e.type === "spawnWorker" ? [e.node] : []), ["box"], code);
+  }
+});
