@@ -59,7 +59,8 @@ export class Question {
   readonly facts?: ModelFacts;
   /** Its file must be there before a worker can be started: it lies at a hub. */
   readonly isFetched: boolean;
-  readonly #needs = new Map<string, readonly Need[]>();
+  /** Machines differ little in what they give a worker: most share one. */
+  readonly #loads: { readonly load: Load; readonly needs: Map<Backend, readonly Need[]> }[] = [];
 
   constructor(readonly demand: Demand, readonly job: Job, readonly known: Known) {
     this.isFetched = isFromHub(demand.model);
@@ -68,17 +69,22 @@ export class Question {
 
   /** Returns what a machine would load; undefined: nobody knows what it takes. */
   load({ defaults }: NodeView): Load | undefined {
-    const { facts, demand, job } = this;
-    return facts && { facts, ctx: demand.ctx ?? defaults?.ctx, slots: job.slots ?? defaults?.slots };
+    if (!this.facts) return undefined;
+    const ctx = this.demand.ctx ?? defaults?.ctx;
+    const slots = this.job.slots ?? defaults?.slots;
+    for (const { load } of this.#loads) if (load.ctx === ctx && load.slots === slots) return load;
+    const load = { facts: this.facts, ctx, slots };
+    this.#loads.push({ load, needs: new Map() });
+    return load;
   }
 
   /** Returns what that takes on such a device, for each context that would do. */
   needs(load: Load, backend: Backend): readonly Need[] {
-    const key = `${backend} ${load.ctx} ${load.slots}`;
-    const known = this.#needs.get(key);
+    const all = this.#loads.find((one) => one.load === load)!.needs;
+    const known = all.get(backend);
     if (known) return known;
     const needs = wholeNeeds(load, backend);
-    this.#needs.set(key, needs);
+    all.set(backend, needs);
     return needs;
   }
 }
