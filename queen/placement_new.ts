@@ -20,7 +20,7 @@ export function placeNew(question: Question, nodes: readonly NodeView[]): Placem
   if (question.isFetched && !question.facts) return lookUp(question, nodes);
   const { fits, refusals } = fitsOn(nodes, question);
   const best = bestOf(fits, (fit) => expectedOfFit(fit, question).score, known.tie);
-  if (best) return startOn(best, question, fits.length);
+  if (best) return startOn(best, question, fits.filter(isInReach).length);
   return waitForRoom(refusals) ?? askTheHive(question, nodes, refusals) ?? refuseAll(demand, refusals, known);
 }
 
@@ -54,7 +54,7 @@ export function elsewhereOrQueue(
     const than = `${why}, waiting in ${seconds((waitMs + wait.restMs) / 1_000)}`;
     return { ...queue, coldMs, reasons: [...reasons, than] };
   }
-  const start = startOn(best, question, fits.length);
+  const start = startOn(best, question, fits.filter(isInReach).length);
   return { ...start, reasons: [...reasons, why, ...start.reasons] };
 }
 
@@ -122,6 +122,9 @@ export function fitsOn(nodes: readonly NodeView[], question: Question): { fits: 
 export function expectedOfFit(fit: Fit, { job, known, facts }: Question): Expected {
   return expectedOfNew(fit, job, known, facts?.size_bytes);
 }
+
+/** One that could not be had the last time is no choice. */
+const isInReach = ({ node }: Fit) => node.hive === "up" || node.error === undefined;
 
 /** What a reference means is asked of one hive: the demanded one, else this machine's, else any that is up. */
 function lookUp(question: Question, nodes: readonly NodeView[]): Placement {

@@ -185,3 +185,10 @@ Deno.test("slots and context that a machine's configuration gives a worker count
   strictEqual(takes({ slots: 4, ctx: 4_096 }, 512), takes({ slots: 4, ctx: 512 }));
   strictEqual(takes({ slots: 16, ctx: 4_096 }), 0); // more than the 8 GB that are free
 });
+
+Deno.test("a machine that could not be had the last time is not counted among those to choose from", () => {
+  const off: NodeView = { name: "off", hive: "down", error: "connection refused" };
+  const placed = place(demand, knownOf({ nodes: [node("box"), off], facts: [facts] }));
+  strictEqual(whereOf(placed), "box");
+  ok(!placed.reasons.some((reason) => reason.includes("the best of")), placed.reasons.join());
+});
