@@ -5,6 +5,7 @@
  */
 import type { ModelFacts } from "../protocol/model.ts";
 import type { Machine } from "../protocol/node.ts";
+import type { FleetListener } from "./fleet_listener.ts";
 import type { Fetches } from "./fetches.ts";
 import type { Hives } from "./hives.ts";
 import type { FetchView, Known, NodeView, Rooms, SpawnView, WorkerView } from "./known.ts";
@@ -25,7 +26,7 @@ export interface FleetParts {
   readonly prefixes: Prefixes;
   readonly out: Outbox;
   readonly random: () => number;
-  readonly isWanted: (worker: WorkerView) => boolean;
+  readonly isWanted: FleetListener["isWanted"];
 }
 
 /** The live view. */
@@ -113,8 +114,8 @@ export class FleetKnown implements Known {
   }
 
   /** See `Known`. */
-  isWanted(worker: WorkerView): boolean {
-    return this.#parts.isWanted(worker);
+  isWanted(worker: WorkerView, before?: number): boolean {
+    return this.#parts.isWanted(worker, before);
   }
 
   /** See `Known`. */

@@ -197,7 +197,7 @@ function memoryOn(
   for (const one of tries) if (isFree(one.need, rooms, one.room)) return fitAt(fit, one, rooms);
   for (const one of tries) {
     if (!fitsInto(one.need, rooms, one.room, withIdle)) continue;
-    const evicts = evictionsFor(takesOf(one.where, one.need), fit.node.name, question.known);
+    const evicts = evictionsFor(takesOf(one.where, one.need), fit.node.name, question.known, question.job.claim);
     if (evicts) return fitAt(fit, one, rooms, evicts);
   }
   return { ...memoryShort(fit.node.name, tries, { question, rooms }), needsFetch: !fit.onDisk };

@@ -59,20 +59,35 @@ export class Placing {
       if (queue) queue.length++;
       else queues.set(model, { length: 1, placed: 0 });
     }
-    for (const task of this.fairness.order(waiting)) {
+    const first = this.#claimant(waiting);
+    const turns = this.fairness.order(waiting);
+    for (const task of first ? [first, ...turns.filter((one) => one !== first)] : turns) {
       const queue = queues.get(task.model)!;
-      const place = this.#placement(task, seen, queue.placed);
+      const place = this.#placement(task, seen, {
+        ahead: queue.placed,
+        claim: task === first ? task.number : undefined,
+      });
       this.#carryOut(task, place, { position: queue.placed + 1, of: queue.length });
       if (task.phase === "waiting") queue.placed++;
       else queue.length--;
     }
   }
 
-  #placement(task: Task, seen: Map<string, Placement>, ahead: number): Placement {
+  /** Who has waited for memory for so long that it is not passed over any more: the one that came first. */
+  #claimant(waiting: readonly Task[]): Task | undefined {
+    const since = this.#out.now - limits.roomPatienceMs;
+    return waiting.find(({ roomSince }) => roomSince !== undefined && roomSince <= since);
+  }
+
+  #placement(
+    task: Task,
+    seen: Map<string, Placement>,
+    { ahead, claim }: { ahead: number; claim?: number },
+  ): Placement {
     const before = seen.get(task.demandKey);
     if (before && !isBetterCold(before, ahead)) return before;
     const { known } = this.#fleet;
-    const job = task.job(ahead);
+    const job = { ...task.job(ahead), claim };
     const placement = placeOnWorkers(task.demand, known, job) ?? this.#remembered(task, ahead) ??
       this.#remember(task, placeOnNodes(task.demand, known, job));
     if (isSame(placement)) seen.set(task.demandKey, placement);
@@ -116,6 +131,7 @@ export class Placing {
       case "await-slot": {
         if (loads && !placement.error) return this.#host.end(task, "done", { worker: placement.workers[0] });
         task.waitsFor = { kind: "slot", id: "" };
+        task.roomSince = placement.error ? task.roomSince ?? this.#out.now : undefined;
         const { slotsTotal, error } = placement;
         const expectedMs = expectedStart(placement, queue.position - 1);
         const over = task.slotWait.begin(this.#out, { slotsTotal, error, ...queue, expectedMs });
@@ -161,12 +177,14 @@ export class Placing {
     const worker = this.#fleet.workers.get(id)!;
     const job = { ...task.job(0), answerTokens: task.wish.answerTokens ?? task.job(0).answerTokens };
     const runsMs = 1_000 * expectedOf(worker, job, this.#fleet.known).answer;
+    task.roomSince = undefined;
     this.#host.start(task, worker);
     this.#fleet.hold(id, task.attemptName, { blocks: job.blocks, runsMs });
     this.fairness.take(task);
   }
 
   #await(task: Task, waitsFor: WaitsFor): void {
+    task.roomSince = undefined;
     task.slotWait.reset(this.#out);
     if (sameWait(task.waitsFor, waitsFor)) return;
     task.waitsFor = waitsFor;

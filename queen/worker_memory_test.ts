@@ -1,6 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { RbeeError } from "../protocol/error.ts";
 import type { HiveStatus } from "../protocol/hive_routes.ts";
+import { limits } from "../protocol/limits.ts";
 import type { ModelFacts } from "../protocol/model.ts";
 import type { WorkerRecord } from "../protocol/worker.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -27,6 +28,7 @@ const busy = { state: "busy" as const, slots_available: 0 };
 
 /** A machine with the four models on its disk, beside another one that has no memory at all: so nobody is asked blindly. */
 class Bench {
+  now = 1_000;
   readonly #scheduler = new Scheduler({
     ...{ nodes: ["local", "box"], loadMs: 300_000, spawnMs: 60_000, random: () => 0 },
   });
@@ -36,7 +38,7 @@ class Bench {
   }
 
   tell(event: SchedulerEvent): Effect[] {
-    return this.#scheduler.handle(event, 1_000);
+    return this.#scheduler.handle(event, this.now);
   }
 
   show(freeMb: number, workers: WorkerRecord[], node = "local"): Effect[] {
@@ -110,4 +112,27 @@ Deno.test("an idle worker that somebody who waits is about to take does not make
     "startTask",
   ]);
   strictEqual(after.find((e) => e.type === "startTask")?.task, "for-slot");
+});
+
+Deno.test("whoever has long waited for the memory of a worker comes before those who came later and want the worker", () => {
+  const b = new Bench();
+  b.show(100, [recordOf("w", one)]);
+  const submit = (id: string, { ref }: ModelFacts) => {
+    const wish = { id, kind: "infer" as const, demand: { model: ref }, waitMs: 600_000, timeoutMs: 900_000 };
+    return b.tell({ type: "taskSubmitted", wish });
+  };
+  const done = (task: string) => {
+    const effects = b.tell({ type: "streamEnded", task, attempt: 1, end: { kind: "done", failed: false } });
+    return effects.flatMap((e) => e.type === "startTask" ? [e.task] : e.type === "stopWorker" ? ["evicted"] : []);
+  };
+  submit("t0", one);
+  submit("older", one);
+  submit("for-room", four);
+  submit("younger", one);
+  b.now += limits.roomPatienceMs;
+  submit("youngest", one);
+  deepStrictEqual(done("t0"), ["older"]);
+  deepStrictEqual(done("older"), ["evicted"]);
+  const [spawn] = b.gone("w").flatMap((e) => e.type === "spawnWorker" ? [e] : []);
+  strictEqual(spawn.demand.model, four.ref);
 });
