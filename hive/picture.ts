@@ -18,26 +18,44 @@ import type { Speeds } from "./speeds.ts";
 /** What the picture is made from. */
 export interface PictureParts {
   readonly machine: MachineReader;
-  readonly pool: Pool;
-  readonly models: Models;
-  readonly speeds: Speeds;
+  readonly pool: Pick<Pool, "list" | "reserved">;
+  readonly models: Pick<Models, "picture">;
+  readonly speeds: Pick<Speeds, "list">;
   readonly installed: ReadonlySet<Backend>;
+  /** What a worker gets of which nobody says it. */
+  readonly defaults: HiveStatus["defaults"];
   readonly log: Log;
 }
 
-/** Returns the picture. A wrong probe refuses every spawn with its error; a queen must see the hive all the same. */
-export async function picture({ machine, pool, models, speeds, installed, log }: PictureParts): Promise<HiveStatus> {
-  const now = await machine.read(limits.hivePictureAgeMs).catch((error) => {
-    log.error("cannot read the machine", { error, code: (error as RbeeError).code });
-    return machine.detected();
-  });
-  return {
-    version: VERSION,
-    // What is spoken for is shown as taken: whoever places by this picture must not promise it again.
-    machine: machineLess(now, pool.reserved()),
-    workers: pool.list(),
-    models: models.picture(),
-    speeds: speeds.list(),
-    installed: [...installed],
+/**
+ * Returns what gives the picture. The machine's figures in it are read anew when workers have come, loaded or gone: who
+ * places by old ones waits for memory that is free, or ends workers for it. A wrong probe refuses every spawn with its
+ * error; a queen must see the hive all the same.
+ */
+export function pictures(parts: PictureParts): () => Promise<HiveStatus> {
+  const { machine, pool, models, speeds, installed, defaults, log } = parts;
+  let before = "";
+  return async () => {
+    const holders = holdersOf(pool);
+    const maxAgeMs = holders === before ? limits.hivePictureAgeMs : 0;
+    before = holders;
+    const now = await machine.read(maxAgeMs).catch((error) => {
+      log.error("cannot read the machine", { error, code: (error as RbeeError).code });
+      return machine.detected();
+    });
+    return {
+      version: VERSION,
+      // What is spoken for is shown as taken: whoever places by this picture must not promise it again.
+      machine: machineLess(now, pool.reserved()),
+      workers: pool.list(),
+      models: models.picture(),
+      speeds: speeds.list(),
+      installed: [...installed],
+      defaults,
+    };
   };
 }
+
+/** Equal while nobody's memory changes but by use. */
+const holdersOf = (pool: PictureParts["pool"]): string =>
+  pool.list().map(({ id, state }) => state === "loading" ? `${id} loads` : id).join("\n");

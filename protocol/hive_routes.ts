@@ -4,6 +4,7 @@
  * @module
  */
 import * as z from "zod";
+import { downloadRecord, peerFile } from "./hive_models.ts";
 import { limits } from "./limits.ts";
 import { modelFacts, modelRecord } from "./model.ts";
 import { backend, machine } from "./node.ts";
@@ -12,30 +13,6 @@ import { shutdownAccepted, spawnedWorker, spawnWorker, workerReady, workerRecord
 
 const modelText = z.string().min(1).max(limits.modelRefCharsMax);
 const namedModel = z.strictObject({ model_ref: modelText });
-const downloadId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/);
-
-/** Schema of one file of a model as another hive has it. */
-export const peerFile = z.strictObject({
-  /** Its path in the repository. */
-  path: z.string().min(1).max(limits.filePathCharsMax),
-  size_bytes: z.number().int().min(1),
-  /** 64 hex digits. */
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
-});
-
-/** Schema of one download of a hive. */
-export const downloadRecord = z.object({
-  download_id: downloadId,
-  model_ref: z.string(),
-  state: z.enum(["waiting", "downloading", "verifying", "complete", "failed", "canceled"]),
-  /** `hub`: this hive fetches it; `peer`: a queen sends it from another hive. */
-  source: z.enum(["hub", "peer"]),
-  bytes_downloaded: z.number(),
-  bytes_total: z.number(),
-});
-
-/** One download of a hive. */
-export type DownloadRecord = z.infer<typeof downloadRecord>;
 
 /** Schema of what a machine can compute with, measured on real tasks: one for each backend, device and size of model. */
 export const nodeSpeed = z.object({
@@ -263,21 +240,8 @@ export const hiveStatus = z.object({
   speeds: z.array(nodeSpeed).optional(),
   /** Backends for which a worker program is there; a GPU of another one is of no use until it comes. */
   installed: z.array(backend).optional(),
-});
-
-/** Schema of the JSON event that ends `verifyModel`. */
-export const modelVerified = z.object({
-  model_ref: z.string(),
-  /** `unknown-digest`: nobody told one, so only the header and the length were looked at. */
-  result: z.enum(["ok", "damaged", "missing", "unknown-digest"]),
-  digest: z.string().nullable(),
-});
-
-/** Schema of the JSON event that ends `importModels`. */
-export const modelsImported = z.object({
-  models: z.array(modelRecord),
-  /** What lay there and could not be taken, with the reason. */
-  skipped: z.array(z.object({ path: z.string(), reason: z.string() })),
+  /** What a worker is started with here when nobody says it; without a context the model's own decides. */
+  defaults: z.object({ slots: z.number().int(), ctx: z.number().int().optional() }).optional(),
 });
 
 /** The whole picture of one hive. */
