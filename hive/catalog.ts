@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import * as z from "zod";
 import { limits } from "../protocol/limits.ts";
 import { type ModelName, modelRecord, modelShape } from "../protocol/model.ts";
@@ -90,6 +91,16 @@ export class Catalog implements Disposable {
   /** Returns the models, those that came last first. */
   list(max: number = limits.catalogListMax): CatalogRow[] {
     return this.#rows("select * from models order by downloaded_at_unix desc, id limit ?", max);
+  }
+
+  /** Yields what `list` returns, by pieces: thousands of rows at once hold up everybody. */
+  async *each(max: number = limits.catalogListMax): AsyncGenerator<CatalogRow> {
+    const ids = this.#db.prepare("select id from models order by downloaded_at_unix desc, id limit ?").all(max);
+    for (const [at, { id }] of ids.entries()) {
+      if (at % limits.catalogRowsAtOnce === 0) await nextTurn();
+      const row = this.byId(String(id));
+      if (row) yield row;
+    }
   }
 
   #rows(query: string, ...values: (string | number)[]): CatalogRow[] {

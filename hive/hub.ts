@@ -86,7 +86,7 @@ async function atHub(ref: RemoteRef & { provider: "hf" }, lookUp: LookUp): Promi
   const { variant } = ref;
   const repo = `hf:${name}`;
   const { memoryBytes, signal } = lookUp;
-  const chosen = choose(candidatesOf(files), { repo, variant, memoryBytes });
+  const chosen = choose(candidatesOf(files), { repo, revision: ref.revision, variant, memoryBytes });
   const isNameable = /^[A-Za-z0-9][A-Za-z0-9._/-]*$/.test(chosen.name);
   const told: RemoteRef = variant === undefined && isNameable ? { ...ref, variant: chosen.name } : ref;
   const at = (path: string) =>

@@ -96,6 +96,7 @@ export function checkFilePath(path: string): void {
 export interface Choice {
   /** `hf:org/repo`, for hints. */
   readonly repo: string;
+  readonly revision?: string;
   readonly variant?: string;
   /** The largest memory that a model could be loaded into; undefined when nobody knows. */
   readonly memoryBytes?: number;
@@ -118,10 +119,11 @@ export function choose(candidates: readonly Candidate[], choice: Choice): Candid
   if (meant.length === 1) return meant[0];
   const listed = (meant.length === 0 ? candidates : meant).map((one) => variantOf(one, choice.memoryBytes));
   const best = proposal(listed);
-  const hint = `Name one of them, for example ${repo}:${best.name}${
+  const at = choice.revision === undefined ? "" : `@${choice.revision}`;
+  const hint = `Name one of them, for example ${repo}:${best.name}${at}${
     best.fits === false ? " (none of them fits into this machine's memory)" : ""
   }`;
-  const details = { repository: repo, variants: listed };
+  const details = { repository: `${repo}${at}`, variants: listed };
   if (meant.length === 0) {
     const message = `Cannot find ${variant} in ${repo}: it has ${names(listed)}`;
     throw new RbeeError("MODEL_NOT_FOUND", { message, details, hint });

@@ -37,7 +37,9 @@ export function hubRow<R extends Row>(ref: HubRef, rows: readonly R[], folder: s
     (one) => names(one).includes(low),
     (one) => names(one).some((path) => path.endsWith(`/${low}`)),
     ({ at }) => quantOfName(at.file)?.toLowerCase() === low,
-    ({ row }) => row.quantization?.toLowerCase() === low,
+    // A header tells only the type of most tensors: a file that is called Q4_K_L says Q4_K_M there.
+    ({ row, at }) =>
+      (at.variant === "" || quantOfName(at.file) === undefined) && row.quantization?.toLowerCase() === low,
   ];
   for (const rule of rules) {
     const row = only(ref, known.filter(rule));

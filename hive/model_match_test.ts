@@ -57,6 +57,14 @@ Deno.test("a row of the original's form is found by its repository, and by what 
   assert.equal(means("hf:o/r:tinyllama-q4.gguf", [s15]), s15);
 });
 
+Deno.test("what a header says is no name where the file's own says something else", () => {
+  const large = row("Q4_K_L", "main/model-Q4_K_L.gguf", { quantization: "Q4_K_M" });
+  assert.equal(means("hf:o/r:Q4_K_M", [large]), undefined, "the hub has that one too");
+  assert.equal(means("hf:o/r:Q4_K_L", [large]), large);
+  const silent = row("model.gguf", "main/model.gguf", { quantization: "Q4_K_M" });
+  assert.equal(means("hf:o/r:Q4_K_M", [silent]), silent);
+});
+
 Deno.test("a damaged one is meant only when there is no other", () => {
   const broken = row("Q4_K_M", "main/a.Q4_0.gguf", { damaged: true });
   const whole = row("b.gguf", "main/b.Q4_0.gguf");

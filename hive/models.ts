@@ -163,14 +163,14 @@ export class Models {
   async list(): Promise<ModelRecord[]> {
     await this.#scanned;
     await this.look();
-    return this.catalog.list().map(recordOf);
+    return await Array.fromAsync(this.catalog.each(), recordOf);
   }
 
   /** Compares all rows with the disk. */
   async look(): Promise<void> {
-    const rows = this.catalog.list()[Symbol.iterator]();
+    const rows = this.catalog.each();
     const work = Array.from({ length: limits.modelStatsAtOnce }, async () => {
-      for (const row of rows) await this.refresh(row);
+      for await (const row of rows) await this.refresh(row);
     });
     await Promise.all(work);
   }

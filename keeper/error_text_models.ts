@@ -21,12 +21,15 @@ export function ambiguous(error: RbeeError): ModelErrorText {
   const one = proposed(variants);
   const given = error.details.model_ref ?? error.details.repository;
   if (!one || typeof given !== "string") return {};
-  const [name, revision] = given.split("@");
+  const [meant, revision] = given.split("@");
+  const name = meant.replace(/^(hf:[^:]+):.*$/, "$1"); // what was not clear enough is said anew
+  // What is at a hub is fetched; what is here may be meant by any command.
+  const command = error.details.model_ref === undefined ? "rbee models pull " : "";
   return {
     facts: variantLines(variants),
     advice: [
       "Name one of them, for example:",
-      `${indent}rbee models pull ${name}:${one.quantization ?? one.name}${revision ? `@${revision}` : ""}`,
+      `${indent}${command}${name}:${one.name}${revision ? `@${revision}` : ""}`,
     ],
   };
 }

@@ -143,6 +143,19 @@ Deno.test("an ambiguous model shows what there is, what fits, and a line that wo
   assert.match(stderr, /Name one of them, for example:\n {4}rbee models pull hf:org\/repo:Q4_K_M\n$/);
 });
 
+Deno.test("of two files of one quantisation the line names the file, with the revision and without what was unclear", async () => {
+  const variants = ["a", "b"].map((folder) => ({
+    ...{ name: `${folder}/model-Q4_0.gguf`, quantization: "Q4_0", size_bytes: 1024 ** 2, fits: true },
+  }));
+  const error = new RbeeError("MODEL_AMBIGUOUS", { details: { model_ref: "hf:org/repo:q4_0@v1", variants } });
+  const onModel = async (out: StreamWriter) => {
+    await out.write(encodeJsonEvent(toErrorBody(error)) + doneText);
+  };
+  await using queen = new StandInQueen({ onModel });
+  const { stderr } = await runKeeper(["models", "pull", "hf:org/repo:q4_0@v1"], queen);
+  assert.match(stderr, /\n {4}hf:org\/repo:a\/model-Q4_0\.gguf@v1\n$/);
+});
+
 Deno.test("a repository that is not for everybody: the error tells how rbee gets the token", async () => {
   const error = new RbeeError("ACCESS_DENIED", {
     hint: "Accept its terms",

@@ -15,6 +15,8 @@ export const modelLimits = Object.freeze({
   statusModelsMax: 500,
   /** The newest ones, in lists. */
   catalogListMax: 5_000,
+  /** Rows that are read before others get their turn. */
+  catalogRowsAtOnce: 50,
   /** Bytes that are read, hashed or copied at once: a piece must not hold up whoever else wants to be answered. */
   modelPieceBytes: 256 * 1024,
   /** Files whose length and time are asked for at once. */

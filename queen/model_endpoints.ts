@@ -44,7 +44,7 @@ export function modelEndpoints(parts: ModelEndpointParts): Endpoint[] {
     }),
     endpoint(queenRoutes.removeModel, async ({ body }) => {
       if (body.node !== undefined) requireNode(body.node, parts);
-      const { node, ref } = await holderOf(body, parts);
+      const { node, ref } = await holderOf({ ...body, mayBeInPart: true }, parts);
       const options = { body: { model_ref: ref }, deadlineMs: limits.callTimeoutMs };
       return { node, ...await call(hiveOf(node, parts), hiveRoutes.removeModel, options) };
     }),

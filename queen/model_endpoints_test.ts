@@ -103,17 +103,20 @@ Deno.test("whoever leaves ends the pull", relaxed, async () => {
 });
 
 Deno.test(
-  "a model is removed by its id, its reference or its repository, and one that nobody has is an error",
+  "a model is removed by its id or what its hive takes for it, and one that nobody can have is an error",
   relaxed,
   async () => {
     await withQueen(async (queen, models) => {
       models.models.push(recordOf(100));
-      for (const name of ["tiny-q4", model, "hf:org/tiny"]) {
+      // Its hive knows whether another one of the repository is meant, or what a broken download left.
+      const asked = ["hf:org/tiny", "hf:org/tiny:Q8_0", "hf:org/other"];
+      for (const name of ["tiny-q4", model, ...asked]) {
+        const model_ref = name === "tiny-q4" ? model : name;
         const { events } = await post(queen, "/v2/models/remove", { model: name });
-        deepStrictEqual(events[0].value, { node: "local", model_ref: model, removed_bytes: 7, kept: [] }, name);
+        deepStrictEqual(events[0].value, { node: "local", model_ref, removed_bytes: 7, kept: [] }, name);
       }
-      deepStrictEqual(models.removed, [model, model, model]);
-      const missing = await post(queen, "/v2/models/remove", { model: "hf:org/other" });
+      deepStrictEqual(models.removed, [model, model, ...asked]);
+      const missing = await post(queen, "/v2/models/remove", { model: "import:other" });
       deepStrictEqual([missing.status, missing.events[0].value.error.code], [404, "MODEL_NOT_FOUND"]);
     });
   },

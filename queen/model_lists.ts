@@ -97,11 +97,12 @@ export interface Holder {
 }
 
 /**
- * Returns who has a model: the machine that was named; else this one, or the only one that has it. Throws
+ * Returns who has a model: the machine that was named; else this one, or the only one that has it. With `mayBeInPart` one
+ * that nobody has is asked for there all the same: a download that was broken off stands in no list. Throws
  * `MODEL_NOT_FOUND`, `INVALID_MODEL_REF`, `USAGE` when several have it.
  */
 export async function holderOf(
-  { model, node }: { model: string; node?: string },
+  { model, node, mayBeInPart = false }: { model: string; node?: string; mayBeInPart?: boolean },
   parts: ModelListParts,
 ): Promise<Holder> {
   const { models } = await listModels(node, parts);
@@ -111,10 +112,12 @@ export async function holderOf(
   const nodes = [...new Set(found.map((one) => one.node))];
   const holder = nodes.includes(localNodeName) ? localNodeName : nodes.length === 1 ? nodes[0] : undefined;
   if (holder !== undefined) {
-    const there = found.filter((one) => one.node === holder);
-    return { node: holder, ref: there.length === 1 ? there[0].ref : ref ?? there[0].ref };
+    // What was asked for, also when that machine has only another one of the repository: its hive knows what is meant.
+    return { node: holder, ref: ref ?? found.find((one) => one.node === holder)!.ref };
   }
   if (nodes.length > 1) throw severalHave(model, nodes);
+  const asked = node ?? localNodeName;
+  if (ref?.match(/^(hf|https?):/) && mayBeInPart && parts.hives.get(asked)?.peer) return { node: asked, ref };
   const where = node === undefined ? "no machine that answers has it" : `it is not on ${node}`;
   throw new RbeeError("MODEL_NOT_FOUND", {
     message: `Cannot find ${model}: ${where}`,

@@ -129,6 +129,34 @@ test("a model is listed, shown, checked, damaged, fetched anew, imported and rem
   });
 });
 
+test("what is removed is what was named, and no other one of its repository; also what was broken off", async () => {
+  await withHub(async (at) => {
+    await at.hub.add(repo, { "story-Q4_K_M.gguf": model, "story-Q5_0.gguf": model });
+    await at.world.up();
+    const rbee = async (...args: string[]) => await at.world.run("rbee", ["models", ...args]);
+    at.hub.faults.add({ on: "bytes", bytesPerSecond: 2 * 1024 * 1024 });
+    const pull = at.world.start("rbee", ["models", "pull", ref]);
+    await pull.sees(/Downloading: [1-9]\d?%/, { withinMs: 10_000 });
+    pull.interrupt();
+    await pull.ends(2_000);
+    at.hub.faults.clear();
+    assert.equal((await rbee("pull", `hf:${repo}:Q5_0`)).code, 0);
+    const whole = () => at.files().filter((path) => path.endsWith("Q5_0.gguf")).length;
+    // The header of this model says Q8_0, whatever it is called.
+    for (const other of ["Q8_0", "Q2_K"]) {
+      for (const verb of ["rm", "verify"]) {
+        const { code, stderr } = await rbee(verb, `hf:${repo}:${other}`);
+        assert.deepEqual([code, whole()], [1, 1], stderr);
+      }
+    }
+    await eventually(async () => (await rbee("rm", ref)).code === 0, { withinMs: 10_000, what: "the part is let go" });
+    assert.deepEqual([at.files().filter((path) => path.includes("Q4_K_M")), whole()], [[], 1]);
+    assert.equal((await rbee("rm", ref)).code, 1);
+    assert.equal((await rbee("rm", `hf:${repo}:q5_0`)).code, 0);
+    assert.equal(whole(), 0);
+  });
+});
+
 test("what is not clear or not allowed is told with a line that works", async () => {
   await withHub(async (at) => {
     await at.hub.add(repo, { "story-Q4_K_M.gguf": model, "story-Q8_0.gguf": model });
