@@ -5,7 +5,7 @@
  */
 import type { RbeeError } from "../protocol/error.ts";
 import type { Backend } from "../protocol/node.ts";
-import type { HiveStatus } from "../protocol/hive_routes.ts";
+import type { HiveStatus } from "../protocol/hive_status.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Log } from "../runtime/log.ts";
 import { VERSION } from "../runtime/version.ts";

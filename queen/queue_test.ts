@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok } from "node:assert/strict";
-import type { HiveStatus } from "../protocol/hive_routes.ts";
+import type { HiveStatus } from "../protocol/hive_status.ts";
 import { limits } from "../protocol/limits.ts";
 import type { WorkerRecord } from "../protocol/worker.ts";
 import { Outbox } from "./outbox.ts";
