@@ -142,7 +142,7 @@ function assemble(ground: Ground): Hive {
   models.searching(enterWhatLies(models, log));
   const downloads = hiveDownloads({ paths, config, models, machine });
   const pool: Pool = makePool(ground, { machine, events, models, speeds, callbackUrl: () => server.url });
-  const show = pictures({ machine, pool, models, speeds, installed, defaults, log });
+  const show = pictures({ machine, pool, models, speeds, installed, defaults, log, onFigures: () => events.changed() });
   const lease = new Lease({ leased: flags.leased });
   const shutDown = () => program.end(new Error("asked by request"));
   const own = { log, homeId: homeId(token), logs: paths.logs, shutDown };

@@ -4,10 +4,11 @@
  * @module
  */
 import type { RbeeError } from "../protocol/error.ts";
-import type { Backend } from "../protocol/node.ts";
-import type { HiveStatus } from "../protocol/hive_routes.ts";
+import type { Backend, Machine } from "../protocol/node.ts";
+import type { HiveStatus } from "../protocol/hive_status.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Log } from "../runtime/log.ts";
+import { within } from "../runtime/process.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { MachineReader } from "./machine.ts";
 import type { Models } from "./models.ts";
@@ -25,6 +26,8 @@ export interface PictureParts {
   /** What a worker gets of which nobody says it. */
   readonly defaults: HiveStatus["defaults"];
   readonly log: Log;
+  /** Told when figures have come that a picture did not wait for. */
+  readonly onFigures: () => void;
 }
 
 /**
@@ -33,16 +36,14 @@ export interface PictureParts {
  * error; a queen must see the hive all the same.
  */
 export function pictures(parts: PictureParts): () => Promise<HiveStatus> {
-  const { machine, pool, models, speeds, installed, defaults, log } = parts;
+  const { pool, models, speeds, installed, defaults } = parts;
+  const figures = figuresOf(parts);
   let before = "";
   return async () => {
     const holders = holdersOf(pool);
     const maxAgeMs = holders === before ? limits.hivePictureAgeMs : 0;
     before = holders;
-    const now = await machine.read(maxAgeMs).catch((error) => {
-      log.error("cannot read the machine", { error, code: (error as RbeeError).code });
-      return machine.detected();
-    });
+    const now = await figures(maxAgeMs);
     return {
       version: VERSION,
       // What is spoken for is shown as taken: whoever places by this picture must not promise it again.
@@ -53,6 +54,21 @@ export function pictures(parts: PictureParts): () => Promise<HiveStatus> {
       installed: [...installed],
       defaults,
     };
+  };
+}
+
+/** A person's probe may be slow. News of workers does not wait for it: the figures before are shown until it has answered. */
+function figuresOf({ machine, log, onFigures }: PictureParts): (maxAgeMs: number) => Promise<Machine> {
+  let last: Machine | undefined;
+  return async (maxAgeMs) => {
+    const read = machine.read(maxAgeMs);
+    const reading = read.catch((error) => {
+      log.error("cannot read the machine", { error, code: (error as RbeeError).code });
+      return machine.detected();
+    });
+    if (last === undefined || await within(reading, limits.hivePictureWaitMs)) return last = await reading;
+    read.then(onFigures, () => {}); // a wrong one has been told, and is not asked again for that
+    return last;
   };
 }
 

@@ -24,6 +24,7 @@ Deno.test("the machine's figures are read anew when a worker has come, loaded or
     installed: new Set(["cpu" as const]),
     defaults: { slots: 3, ctx: 512 },
     log: openLog({ program: "rbee-hive", level: "error", stderr: true }),
+    onFigures: () => {},
   });
   const free = async () => 1e9 - (await show()).machine.memory_available_bytes;
   assert.deepEqual(await free(), 1);
@@ -37,4 +38,38 @@ Deno.test("the machine's figures are read anew when a worker has come, loaded or
   workers = [];
   assert.deepEqual(await free(), 4);
   assert.deepEqual((await show()).defaults, { slots: 3, ctx: 512 });
+});
+
+Deno.test("news of workers does not wait for a slow probe: its figures follow", async () => {
+  let workers: WorkerRecord[] = [];
+  let answer = Promise.withResolvers<void>();
+  let free = 1e9;
+  const told = Promise.withResolvers<void>();
+  const show = pictures({
+    machine: new MachineReader({
+      gpus: () => Promise.resolve([]),
+      memory: () => ({ totalBytes: 1e10, availableBytes: 1e9 }),
+      disk: () => undefined,
+      probe: async () => {
+        await answer.promise;
+        return { memory_available_bytes: free };
+      },
+    }),
+    pool: { list: () => workers, reserved: () => [] },
+    models: { picture: () => [] },
+    speeds: { list: () => [] },
+    installed: new Set(["cpu" as const]),
+    defaults: { slots: 1 },
+    log: openLog({ program: "rbee-hive", level: "error", stderr: true }),
+    onFigures: () => told.resolve(),
+  });
+  answer.resolve();
+  assert.equal((await show()).machine.memory_available_bytes, 1e9);
+  answer = Promise.withResolvers();
+  [free, workers] = [5e8, [record("idle")]];
+  const early = await show();
+  assert.deepEqual([early.workers.length, early.machine.memory_available_bytes], [1, 1e9]);
+  answer.resolve();
+  await told.promise;
+  assert.equal((await show()).machine.memory_available_bytes, 5e8);
 });

@@ -14,20 +14,6 @@ import { shutdownAccepted, spawnedWorker, spawnWorker, workerReady, workerRecord
 const modelText = z.string().min(1).max(limits.modelRefCharsMax);
 const namedModel = z.strictObject({ model_ref: modelText });
 
-/** Schema of what a machine can compute with, measured on real tasks: one for each backend, device and size of model. */
-export const nodeSpeed = z.object({
-  backend,
-  device: z.number().int(),
-  /** The power of two that the weights' bytes lie above: floor(log2(size_bytes)). */
-  size_class: z.number().int(),
-  prefill_tokens_per_second: z.number(),
-  decode_tokens_per_second: z.number(),
-  tasks: z.number().int(),
-});
-
-/** What a machine can compute with, measured. */
-export type NodeSpeed = z.infer<typeof nodeSpeed>;
-
 const logQuery = z.object({
   worker: z.string().optional(),
   lines: z.coerce.number().int().min(0).max(limits.logLinesMax).default(limits.logLinesDefault),
@@ -226,39 +212,3 @@ export const hiveRoutes = Object.freeze({
   logs: route({ method: "GET", path: "/v1/logs", access: "token", query: logQuery, stream: true }),
   shutdown: route({ method: "POST", path: "/v1/admin/shutdown", access: "token", answer: shutdownAccepted }),
 });
-
-/** Schema of what a hive sends on its `GET /v1/events`: the whole picture, after each change. */
-export const hiveStatus = z.object({
-  version: z.string(),
-  machine,
-  workers: z.array(workerRecord),
-  /**
-   * Models that are on this machine's disk, the newest `statusModelsMax` of them. Absent where they are those that this
-   * stream told last.
-   */
-  models: z.array(modelFacts).optional(),
-  speeds: z.array(nodeSpeed).optional(),
-  /** Backends for which a worker program is there; a GPU of another one is of no use until it comes. */
-  installed: z.array(backend).optional(),
-  /** What a worker is started with here when nobody says it; without a context the model's own decides. */
-  defaults: z.object({ slots: z.number().int(), ctx: z.number().int().optional() }).optional(),
-});
-
-/** The whole picture of one hive. */
-export type HiveStatus = z.infer<typeof hiveStatus>;
-
-/** Schema of the hive's `worker-gone` event: why a worker is no longer there. */
-export const workerGone = z.object({
-  worker_id: z.string(),
-  /** `stopped`, `idle`, `crashed`, `unhealthy`, `load-failed`, `timeout`. */
-  reason: z.string(),
-  error: z.object({
-    code: z.string(),
-    message: z.string(),
-    details: z.record(z.string(), z.unknown()),
-    hint: z.string().optional(),
-  }).optional(),
-});
-
-/** Why a worker is no longer there. */
-export type WorkerGone = z.infer<typeof workerGone>;

@@ -5,7 +5,7 @@
  * @module
  */
 import type { RbeeError } from "../protocol/error.ts";
-import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
+import type { HiveStatus, WorkerGone } from "../protocol/hive_status.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Narration } from "../protocol/narration.ts";
 import { localNodeName } from "../protocol/node.ts";

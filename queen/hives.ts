@@ -5,7 +5,7 @@
  */
 import { type ErrorCode, RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import type { HiveStatus, NodeSpeed } from "../protocol/hive_routes.ts";
+import type { HiveStatus, NodeSpeed } from "../protocol/hive_status.ts";
 import type { Backend, Machine } from "../protocol/node.ts";
 import type { NodeView } from "./known.ts";
 import type { Outbox } from "./outbox.ts";

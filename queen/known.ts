@@ -4,7 +4,7 @@
  * @module
  */
 import type { ErrorCode, RbeeError } from "../protocol/error.ts";
-import type { NodeSpeed } from "../protocol/hive_routes.ts";
+import type { NodeSpeed } from "../protocol/hive_status.ts";
 import type { ModelFacts } from "../protocol/model.ts";
 import type { Backend, Machine } from "../protocol/node.ts";
 import type { WorkerState } from "../protocol/worker.ts";

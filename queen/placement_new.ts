@@ -9,7 +9,7 @@ import type { Job, NodeView, Placement, WorkerView } from "./known.ts";
 import { type Fit, fitOn, isRefusal, mayRunOn, type Question, type Refusal } from "./placement_filters.ts";
 import { errorOf, refuseAll } from "./placement_refusal.ts";
 import { bestOf, type Expected, expectedOf, expectedOfNew } from "./placement_score.ts";
-import { mbDown, mbUp, rate, seconds } from "./placement_text.ts";
+import { mbDown, mbUp, rate, seconds, slotsBusy } from "./placement_text.ts";
 import { isReady, whyNot } from "./placement_workers.ts";
 
 /** Returns what becomes of a task that no worker serves. */
@@ -38,7 +38,7 @@ export function elsewhereOrQueue(
   const slotsTotal = matching.reduce((sum, w) => sum + w.slotsTotal, 0);
   const workers = matching.map((w) => w.id);
   const queue = { kind: "await-slot" as const, workers, slotsTotal, expectedMs: wait.ms, restMs: wait.restMs };
-  const reasons = matching.map((w) => `${w.id}: all ${w.slotsTotal} slots are busy`);
+  const reasons = matching.map((w) => `${w.id}: ${slotsBusy(w.slotsTotal)}`);
   if (demand.node !== undefined || (question.isFetched && !question.facts)) return { ...queue, reasons };
   const coming = fetchUnderWay(question, wait, slotsTotal);
   if (coming) return coming.isSooner ? coming.placement : { ...queue, coldMs: coming.coldMs, reasons };

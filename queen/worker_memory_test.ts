@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { RbeeError } from "../protocol/error.ts";
-import type { HiveStatus } from "../protocol/hive_routes.ts";
+import type { HiveStatus } from "../protocol/hive_status.ts";
 import { limits } from "../protocol/limits.ts";
 import type { ModelFacts } from "../protocol/model.ts";
 import type { WorkerRecord } from "../protocol/worker.ts";
