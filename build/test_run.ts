@@ -55,8 +55,8 @@ async function denoTest(args: readonly string[], { tally, isWhole, signal }: Den
     // The whole run has just checked the types of everything.
     args: ["test", "-A", "--parallel", ...(isWhole ? ["--no-check"] : []), ...args],
     cwd: fromRoot(""),
-    // Two files at a time: more would make tests of time-outs wait for a core. NO_COLOR: the output is read here.
-    env: { NO_COLOR: "1", DENO_JOBS: Deno.env.get("DENO_JOBS") ?? "2" },
+    // NO_COLOR: the output is read here.
+    env: { NO_COLOR: "1", DENO_JOBS: Deno.env.get("DENO_JOBS") ?? jobsFor(args) },
     stdin: "null",
     stdout: "piped",
     stderr: "inherit",
@@ -80,6 +80,12 @@ async function denoTest(args: readonly string[], { tally, isWhole, signal }: Den
   if (signal.aborted) return;
   for (const process of left) say(`✗ left behind by a test: ${process}`);
   if (left.length > 0 || (!status.success && tally.failed === 0)) tally.count(false);
+}
+
+/** Two files at a time: more would make tests of time-outs wait for a core. Scenarios by themselves wait most of the time. */
+function jobsFor(args: readonly string[]): string {
+  const paths = args.filter((arg) => !arg.startsWith("-"));
+  return paths.length > 0 && paths.every((path) => path.startsWith("tests/features")) ? "4" : "2";
 }
 
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {

@@ -25,7 +25,7 @@ import { MachineReader } from "./machine.ts";
 import { machineSources, oomKills } from "./machine_sources.ts";
 import { Models } from "./models.ts";
 import { showError } from "./output.ts";
-import { picture } from "./picture.ts";
+import { pictures } from "./picture.ts";
 import { Pool } from "./pool.ts";
 import { enterWhatLies } from "./rebuild.ts";
 import { hiveEndpoints, type HiveParts } from "./server.ts";
@@ -129,7 +129,9 @@ function assemble(ground: Ground): Hive {
   const machine = new MachineReader(machineSources(config.hive.probe, paths.home));
   const speeds = new Speeds(paths.speedsFile, thisMachine());
   const installed = installedBackends();
-  const events = new Events(() => picture({ machine, pool, models, speeds, installed, log }));
+  const { slots, ctx } = config.workers;
+  const defaults = { slots, ctx };
+  const events: Events = new Events(() => show());
   const models: Models = new Models({
     catalog: ground.catalog,
     folder: config.models.dir ?? paths.models,
@@ -140,6 +142,7 @@ function assemble(ground: Ground): Hive {
   models.searching(enterWhatLies(models, log));
   const downloads = hiveDownloads({ paths, config, models, machine });
   const pool: Pool = makePool(ground, { machine, events, models, speeds, callbackUrl: () => server.url });
+  const show = pictures({ machine, pool, models, speeds, installed, defaults, log, onFigures: () => events.changed() });
   const lease = new Lease({ leased: flags.leased });
   const shutDown = () => program.end(new Error("asked by request"));
   const own = { log, homeId: homeId(token), logs: paths.logs, shutDown };

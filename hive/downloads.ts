@@ -4,7 +4,7 @@
  * @module
  */
 import { RbeeError } from "../protocol/error.ts";
-import type { DownloadRecord } from "../protocol/hive_routes.ts";
+import type { DownloadRecord } from "../protocol/hive_models.ts";
 import { limits } from "../protocol/limits.ts";
 import { type ModelFacts, printModelRef } from "../protocol/model.ts";
 import { basename, join } from "../runtime/path.ts";
@@ -55,7 +55,8 @@ export class Downloads {
   readonly #lookUps = new Map<string, { atMs: number; model: Promise<RemoteModel> }>();
   /** By the place of the first file: two ways of writing one model are one download. */
   readonly #starting = new Map<string, Promise<Started>>();
-  #isStopped = false;
+  /** Aborted when the hive ends: what a hub was asked is not waited for. */
+  readonly #stopping = new AbortController();
 
   constructor(options: DownloadsOptions) {
     this.#options = options;
@@ -69,7 +70,8 @@ export class Downloads {
     const places = this.#places(model);
     const here = await Promise.all(model.files.map(({ size }, at) => bytesHere(places[at], size)));
     const isHere = await this.#isWhole(model);
-    const shape = await shapeAtHub(model, signal);
+    const { signal: stopping } = this.#stopping;
+    const shape = await shapeAtHub(model, signal ? AbortSignal.any([signal, stopping]) : stopping);
     const { sizeBytes, digest, quantization } = model;
     return {
       facts: { ref: printModelRef(model.ref), size_bytes: sizeBytes, digest, quantization, shape },
@@ -120,7 +122,7 @@ export class Downloads {
 
   /** Ends all downloads; what came stays. Resolves when every file is closed. */
   async stop(): Promise<void> {
-    this.#isStopped = true;
+    this.#stopping.abort(new RbeeError("SHUTTING_DOWN"));
     const all = [...this.#all.values()];
     for (const download of all) download.cancel("the hive ends");
     await Promise.all(all.map(({ ended }) => ended));
@@ -144,7 +146,7 @@ export class Downloads {
       return { download_id: here, local_path: paths[0] };
     }
     const active = [...this.#all.values()].filter(({ isActive }) => isActive);
-    if (this.#isStopped) throw new RbeeError("SHUTTING_DOWN");
+    if (this.#stopping.signal.aborted) throw new RbeeError("SHUTTING_DOWN");
     if (active.length >= limits.downloadsMax) {
       throw new RbeeError("TOO_MANY_REQUESTS", {
         message: `Cannot start another download: ${active.length} are under way`,
@@ -208,7 +210,8 @@ export class Downloads {
     const key = printModelRef(ref);
     const known = this.#lookUps.get(key);
     if (known && performance.now() - known.atMs < limits.hubLookUpKeepMs) return await known.model;
-    const model = this.#options.memoryBytes().then((memoryBytes) => lookUpRemote(ref, { memoryBytes }));
+    const { signal } = this.#stopping;
+    const model = this.#options.memoryBytes().then((memoryBytes) => lookUpRemote(ref, { memoryBytes, signal }));
     this.#lookUps.set(key, { atMs: performance.now(), model });
     for (const [old, { atMs }] of this.#lookUps) {
       if (performance.now() - atMs > limits.hubLookUpKeepMs) this.#lookUps.delete(old);

@@ -6,7 +6,7 @@
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Narration } from "../protocol/narration.ts";
-import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
+import type { HiveStatus, WorkerGone } from "../protocol/hive_status.ts";
 import { encodeJsonEvent } from "../protocol/sse.ts";
 import type { StreamWriter } from "../runtime/event_stream.ts";
 import { within } from "../runtime/process.ts";

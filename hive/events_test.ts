@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { HiveStatus } from "../protocol/hive_routes.ts";
+import type { HiveStatus } from "../protocol/hive_status.ts";
 import { type ParsedEvent, parseText } from "../protocol/sse.ts";
 import { Events } from "./events.ts";
 

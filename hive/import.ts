@@ -6,7 +6,7 @@
  */
 import type * as z from "zod";
 import { RbeeError, toRbeeError } from "../protocol/error.ts";
-import type { modelsImported } from "../protocol/hive_routes.ts";
+import type { modelsImported } from "../protocol/hive_models.ts";
 import { limits } from "../protocol/limits.ts";
 import { type ModelRecord, refOfRecord } from "../protocol/model.ts";
 import { basename } from "../runtime/path.ts";

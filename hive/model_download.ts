@@ -5,7 +5,7 @@
  */
 import { diskBytes } from "../native/libc.ts";
 import { RbeeError, toErrorBody, toRbeeError } from "../protocol/error.ts";
-import type { DownloadRecord } from "../protocol/hive_routes.ts";
+import type { DownloadRecord } from "../protocol/hive_models.ts";
 import { limits } from "../protocol/limits.ts";
 import { printModelRef } from "../protocol/model.ts";
 import type { StreamWriter } from "../runtime/event_stream.ts";

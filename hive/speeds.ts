@@ -6,7 +6,7 @@
  */
 import * as z from "zod";
 import { limits } from "../protocol/limits.ts";
-import { type NodeSpeed, nodeSpeed } from "../protocol/hive_routes.ts";
+import { type NodeSpeed, nodeSpeed } from "../protocol/hive_status.ts";
 import type { WorkDone } from "../protocol/worker.ts";
 import type { CalibrationMachine } from "./calibration.ts";
 

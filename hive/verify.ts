@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { RbeeError } from "../protocol/error.ts";
-import type { modelVerified } from "../protocol/hive_routes.ts";
+import type { modelVerified } from "../protocol/hive_models.ts";
 import { limits } from "../protocol/limits.ts";
 import { refOfRecord } from "../protocol/model.ts";
 import type { ProgressEvent } from "../protocol/progress.ts";

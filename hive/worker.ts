@@ -6,7 +6,7 @@
  */
 import { RbeeError } from "../protocol/error.ts";
 import type { Backend } from "../protocol/node.ts";
-import type { WorkerGone } from "../protocol/hive_routes.ts";
+import type { WorkerGone } from "../protocol/hive_status.ts";
 import type { WorkerReady, WorkerRecord, WorkerState, WorkerStatus } from "../protocol/worker.ts";
 
 /** What a worker was started as. */

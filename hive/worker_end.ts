@@ -5,7 +5,7 @@
  */
 import type { ErrorFields } from "../protocol/error.ts";
 import { type ErrorCode, errorCodes, isErrorCode } from "../protocol/error_codes.ts";
-import type { WorkerGone } from "../protocol/hive_routes.ts";
+import type { WorkerGone } from "../protocol/hive_status.ts";
 import type { WorkerStatus } from "../protocol/worker.ts";
 import type { Ended } from "../runtime/process.ts";
 import type { Ending, GoneReason } from "./worker.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { WorkerGone } from "../protocol/hive_routes.ts";
+import type { WorkerGone } from "../protocol/hive_status.ts";
 import type { Peer } from "../runtime/call.ts";
 import type { Ended } from "../runtime/process.ts";
 import { baseUrl } from "../runtime/serve.ts";

@@ -107,6 +107,8 @@ const forms: Readonly<Record<string, Form>> = {
       ],
     };
   },
+  // Its message names each node's reason for whoever reads nothing else; below it they stand one by one.
+  NO_NODE: (error) => factsOf(error).length > 0 ? { headline: error.message.replace(/ \(.*\)$/s, "") } : {},
   MODEL_AMBIGUOUS: ambiguous,
   ACCESS_DENIED: gated,
   VERSION_MISMATCH: (error) => {

@@ -143,3 +143,18 @@ Deno.test("versions are compared by number, not by text", () => {
   assert.ok(compareVersions("1.0.0", "0.10.0") > 0);
   assert.equal(compareVersions("0.1.0", "0.1.0-rc1"), 0);
 });
+
+Deno.test("a task that no machine can take reads each machine's reason once", () => {
+  const nodes = [
+    { node: "one", code: "VRAM_EXHAUSTED", reason: "memory: need 6 MB, have 4 MB" },
+    { node: "two", code: "BACKEND_UNAVAILABLE", reason: "it has no cuda, only cpu" },
+  ];
+  const message = "Cannot place the task: no node can take it (one: memory: need 6 MB, have 4 MB; two: it has no cuda)";
+  assert.deepEqual(lines(new RbeeError("NO_NODE", { message, details: { nodes }, hint: "Use another one" })), [
+    "Cannot place the task: no node can take it (NO_NODE)",
+    "    one: memory: need 6 MB, have 4 MB",
+    "    two: it has no cuda, only cpu",
+    "",
+    "Suggestion: Use another one",
+  ]);
+});

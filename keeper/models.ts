@@ -4,7 +4,7 @@
  * @module
  */
 import { RbeeError } from "../protocol/error.ts";
-import { modelsImported, modelVerified } from "../protocol/hive_routes.ts";
+import { modelsImported, modelVerified } from "../protocol/hive_models.ts";
 import { limits } from "../protocol/limits.ts";
 import { builtinAliases, parseModelRef, printModelRef } from "../protocol/model.ts";
 import { localNodeName } from "../protocol/node.ts";

@@ -57,7 +57,7 @@ export function showLines(model: ListedModel, time: (unix: number) => string, kn
     ["Path", model.local_path],
     ["Came", time(model.downloaded_at_unix)],
     ["Last used", model.last_used_unix === null ? "never" : time(model.last_used_unix)],
-    ["Used", `${model.use_count} times`],
+    ["Used", model.use_count === 1 ? "once" : `${model.use_count} times`],
     ...(model.damaged ? [["State", "damaged: rbee models pull fetches it anew"] as [string, string]] : []),
   ];
   return [model.id, ...facts.map(([name, value]) => `  ${name}: ${value ?? "not known"}`)];

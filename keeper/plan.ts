@@ -78,8 +78,8 @@ function whyLine({ node, would, reasons, code }: PlanRow): string {
 /** The refusal that a task would end with. */
 function refusalOf({ rows, model_error }: Plan): RbeeError {
   if (model_error) {
-    const { code, message, hint } = model_error;
-    return new RbeeError(isErrorCode(code) ? code : "INTERNAL_ERROR", { message, hint });
+    const { code, message, hint, details } = model_error;
+    return new RbeeError(isErrorCode(code) ? code : "INTERNAL_ERROR", { message, hint, details });
   }
   const [row] = rows;
   const details = row.required_mb === null ? {} : { required: row.required_mb, available: row.available_mb };

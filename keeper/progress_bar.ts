@@ -113,7 +113,7 @@ export class ProgressLine {
     this.#stopTimer();
     if (!this.#step || !this.#output.repaints) return;
     const { verb, share, amount, rest } = this.#step;
-    const room = this.#output.columns - 1;
+    const room = this.#output.columns - 2; // one for the cursor, and the hourglass takes two
     const letters = (
       cells: number,
     ) => [...`${this.#prefix} ⏳ ${verb} ${bar(share, cells)} (${amount})${rest === undefined ? "" : ` ${rest}`}`];

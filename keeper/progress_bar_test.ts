@@ -79,7 +79,7 @@ Deno.test("what does not fit into the line is taken from the bar, not from the n
   line.end();
   const painted = text.replace("\r\x1b[2K", "").trimEnd();
   assert.match(painted, /^\[rbee-hive\] ⏳ Downloading \[█+-+\] 50% \(2048\.0 MB \/ 4096\.0 MB\) 45\.2 MB\/s$/);
-  assert.equal([...painted].length, 79);
+  assert.equal([...painted].length, 78, "the hourglass takes two, and the cursor one");
 });
 
 Deno.test("a narrow terminal gets a cut line, never a second one", () => {
@@ -88,4 +88,17 @@ Deno.test("a narrow terminal gets a cut line, never a second one", () => {
   line.update(loading(16));
   line.end();
   assert.ok([...text.replace("\r\x1b[2K", "").trimEnd()].length < 20);
+});
+
+Deno.test("at 80 columns the speed of a download is whole: the bar is shorter then", () => {
+  const painted = (columns: number) => {
+    let text = "";
+    const line = new ProgressLine({ repaints: true, columns, write: (t) => text += t }, "[rbee-hive]");
+    const [bytes_downloaded, bytes_total] = [50 * 2 ** 20, 100 * 2 ** 20];
+    line.update(stepOf({ stage: "downloading", bytes_downloaded, bytes_total, speed_mbps: 419 })!);
+    line.end();
+    return text.replace("\r\x1b[2K", "").trimEnd();
+  };
+  assert.equal(painted(80), "[rbee-hive] ⏳ Downloading [███████-------] 50% (50.0 MB / 100.0 MB) 419.0 MB/s");
+  assert.match(painted(100), /\[█{10}-{10}\] 50% .* MB\/s$/);
 });

@@ -20,7 +20,7 @@ const row = (status: number, retryable: boolean, summary: string, hint: string):
 
 const logs = "Look at `rbee logs`";
 const oneModel =
-  "Use hf:<org>/<repo>:<quant>, builtin:tiny, file:/absolute/path.gguf or an alias of `rbee models aliases`";
+  "Use hf:<org>/<repo>:<quant>, builtin:tiny, file:/absolute/path.gguf, a reference of `rbee models list` or an alias of `rbee models aliases`";
 
 /** Every code that rbee sends or shows. */
 export const errorCodes = Object.freeze({

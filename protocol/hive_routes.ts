@@ -4,6 +4,7 @@
  * @module
  */
 import * as z from "zod";
+import { downloadRecord, peerFile } from "./hive_models.ts";
 import { limits } from "./limits.ts";
 import { modelFacts, modelRecord } from "./model.ts";
 import { backend, machine } from "./node.ts";
@@ -12,44 +13,6 @@ import { shutdownAccepted, spawnedWorker, spawnWorker, workerReady, workerRecord
 
 const modelText = z.string().min(1).max(limits.modelRefCharsMax);
 const namedModel = z.strictObject({ model_ref: modelText });
-const downloadId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/);
-
-/** Schema of one file of a model as another hive has it. */
-export const peerFile = z.strictObject({
-  /** Its path in the repository. */
-  path: z.string().min(1).max(limits.filePathCharsMax),
-  size_bytes: z.number().int().min(1),
-  /** 64 hex digits. */
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
-});
-
-/** Schema of one download of a hive. */
-export const downloadRecord = z.object({
-  download_id: downloadId,
-  model_ref: z.string(),
-  state: z.enum(["waiting", "downloading", "verifying", "complete", "failed", "canceled"]),
-  /** `hub`: this hive fetches it; `peer`: a queen sends it from another hive. */
-  source: z.enum(["hub", "peer"]),
-  bytes_downloaded: z.number(),
-  bytes_total: z.number(),
-});
-
-/** One download of a hive. */
-export type DownloadRecord = z.infer<typeof downloadRecord>;
-
-/** Schema of what a machine can compute with, measured on real tasks: one for each backend, device and size of model. */
-export const nodeSpeed = z.object({
-  backend,
-  device: z.number().int(),
-  /** The power of two that the weights' bytes lie above: floor(log2(size_bytes)). */
-  size_class: z.number().int(),
-  prefill_tokens_per_second: z.number(),
-  decode_tokens_per_second: z.number(),
-  tasks: z.number().int(),
-});
-
-/** What a machine can compute with, measured. */
-export type NodeSpeed = z.infer<typeof nodeSpeed>;
 
 const logQuery = z.object({
   worker: z.string().optional(),
@@ -249,52 +212,3 @@ export const hiveRoutes = Object.freeze({
   logs: route({ method: "GET", path: "/v1/logs", access: "token", query: logQuery, stream: true }),
   shutdown: route({ method: "POST", path: "/v1/admin/shutdown", access: "token", answer: shutdownAccepted }),
 });
-
-/** Schema of what a hive sends on its `GET /v1/events`: the whole picture, after each change. */
-export const hiveStatus = z.object({
-  version: z.string(),
-  machine,
-  workers: z.array(workerRecord),
-  /**
-   * Models that are on this machine's disk, the newest `statusModelsMax` of them. Absent where they are those that this
-   * stream told last.
-   */
-  models: z.array(modelFacts).optional(),
-  speeds: z.array(nodeSpeed).optional(),
-  /** Backends for which a worker program is there; a GPU of another one is of no use until it comes. */
-  installed: z.array(backend).optional(),
-});
-
-/** Schema of the JSON event that ends `verifyModel`. */
-export const modelVerified = z.object({
-  model_ref: z.string(),
-  /** `unknown-digest`: nobody told one, so only the header and the length were looked at. */
-  result: z.enum(["ok", "damaged", "missing", "unknown-digest"]),
-  digest: z.string().nullable(),
-});
-
-/** Schema of the JSON event that ends `importModels`. */
-export const modelsImported = z.object({
-  models: z.array(modelRecord),
-  /** What lay there and could not be taken, with the reason. */
-  skipped: z.array(z.object({ path: z.string(), reason: z.string() })),
-});
-
-/** The whole picture of one hive. */
-export type HiveStatus = z.infer<typeof hiveStatus>;
-
-/** Schema of the hive's `worker-gone` event: why a worker is no longer there. */
-export const workerGone = z.object({
-  worker_id: z.string(),
-  /** `stopped`, `idle`, `crashed`, `unhealthy`, `load-failed`, `timeout`. */
-  reason: z.string(),
-  error: z.object({
-    code: z.string(),
-    message: z.string(),
-    details: z.record(z.string(), z.unknown()),
-    hint: z.string().optional(),
-  }).optional(),
-});
-
-/** Why a worker is no longer there. */
-export type WorkerGone = z.infer<typeof workerGone>;

@@ -245,6 +245,8 @@ export const limits = Object.freeze({
   hiveLastWordsMs: 1_000,
   /** How old the machine's figures may be in the picture that goes out with every change. */
   hivePictureAgeMs: 10_000,
+  /** How long such a picture waits for new figures; after that it goes out with those before. */
+  hivePictureWaitMs: 250,
   /** How long a dead worker's last status is waited for. */
   workerLastStatusMs: 250,
   workerEventsAgainMs: 200,

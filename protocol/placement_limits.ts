@@ -20,6 +20,8 @@ export const placementLimits = Object.freeze({
   modelFactsKeptMax: 256,
   /** How long idle workers that make room may take to be gone: longer than the stop ladder. */
   evictMs: 35_000,
+  /** How long a task waits for the memory of a worker until those who came later and want that worker come after it. */
+  roomPatienceMs: 10_000,
   /** How long what was found among many machines holds, unless what it says happens. */
   placeAgainMs: 100,
   /** How long a plan waits for machines that are not connected yet. */

@@ -55,7 +55,13 @@ export type PlanRow = z.infer<typeof planRow>;
 export const plan = z.object({
   /** Null when nobody could look it up; `model_error` says why. */
   model: modelFacts.nullable(),
-  model_error: z.object({ code: z.string(), message: z.string(), hint: z.string() }).nullable(),
+  model_error: z.object({
+    code: z.string(),
+    message: z.string(),
+    hint: z.string(),
+    /** Of `MODEL_AMBIGUOUS`: the variants that there are. */
+    details: z.record(z.string(), z.unknown()).default({}),
+  }).nullable(),
   /** The row that would be taken; null when all refuse. */
   chosen: z.string().nullable(),
   /** The best first. */

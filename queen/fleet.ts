@@ -5,7 +5,7 @@
  * @module
  */
 import type { RbeeError } from "../protocol/error.ts";
-import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
+import type { HiveStatus, WorkerGone } from "../protocol/hive_status.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Narration } from "../protocol/narration.ts";
 import { localNodeName } from "../protocol/node.ts";
@@ -15,18 +15,18 @@ import type { FleetListener } from "./fleet_listener.ts";
 import { describeWait } from "./fleet_text.ts";
 import { Hives } from "./hives.ts";
 import type { Demand, NodeView, SpawnChoice } from "./known.ts";
-import { loadingTimeout } from "./loading_timeout.ts";
 import { ModelWork } from "./model_work.ts";
 import type { Outbox } from "./outbox.ts";
 import { takenBy } from "./placement_memory.ts";
 import { usualJob } from "./placement_score.ts";
-import { planFor } from "./plan.ts";
+import { planFor, toldOf } from "./plan.ts";
 import { Prefixes } from "./prefixes.ts";
 import { afterHiveGone, afterWorkerGone, type Verdict } from "./retry.ts";
 import type { WaitsFor } from "./scheduled_task.ts";
 import type { TaskWish } from "./scheduler_messages.ts";
 import { Spawns } from "./spawns.ts";
 import { SpawnWork } from "./spawn_work.ts";
+import { WorkerLoads } from "./worker_loads.ts";
 import { type SpawnedWorker, Workers } from "./workers.ts";
 
 /** What a fleet is made with. Times in milliseconds. */
@@ -53,14 +53,13 @@ export class Fleet {
   readonly #hives: Hives;
   readonly #spawns: Spawns;
   readonly #out: Outbox;
-  readonly #loadMs: number;
+  readonly #loads: WorkerLoads;
   readonly #listener: FleetListener;
   readonly #spawnWork: SpawnWork;
 
   constructor({ nodes, loadMs, spawnMs, random }: FleetOptions, out: Outbox, listener: FleetListener) {
     this.#out = out;
     this.#listener = listener;
-    this.#loadMs = loadMs;
     this.#hives = new Hives(nodes, out, random);
     this.#spawns = new Spawns(out, spawnMs);
     this.models = new ModelWork(out, listener, (node) => this.known.touch(node));
@@ -70,6 +69,8 @@ export class Fleet {
     const known = new FleetKnown({ hives, workers, spawns, fetches, book, prefixes, out, random, isWanted });
     this.known = known;
     const tell = (spawn: WaitsFor) => listener.onNarration(spawn, this.describe(spawn)!);
+    const drop = (id: string, verdict: Verdict) => this.#dropWorker(id, verdict, 0);
+    this.#loads = new WorkerLoads({ out, workers, listener, loadMs, drop });
     this.#spawnWork = new SpawnWork({ out, spawns, workers, hives, known, listener, tell });
   }
 
@@ -99,8 +100,7 @@ export class Fleet {
     const { rows, chosen, error } = planFor({ ...demand, model }, this.known, { job, modelError: failure });
     if (rows.length === 0) throw error;
     const facts = this.known.facts(model) ?? null;
-    const told = facts || !failure ? null : { code: failure.code, message: failure.message, hint: failure.hint };
-    return { model: facts, model_error: told, chosen, rows };
+    return { model: facts, model_error: facts || !failure ? null : toldOf(failure), chosen, rows };
   }
 
   /** A machine was registered. */
@@ -179,6 +179,7 @@ export class Fleet {
     const graceMs = how === "unreachable" ? limits.lostWorkerGraceMs : limits.drainMs;
     for (const worker of this.workers.on(node)) this.#dropWorker(worker.id, { then: "retry", error }, graceMs);
     this.workers.freed.clear(node);
+    this.known.touch(node);
   }
 
   /** A hive's whole picture. */
@@ -187,14 +188,7 @@ export class Fleet {
     const isFresh = this.#hives.connected(node, status);
     if (status.models) this.#hives.setModels(node, this.models.book.show(node, status.models));
     const changes = this.workers.applyStatus(node, status.workers, { now: this.#out.now, isFresh });
-    for (const id of changes.loading) {
-      if (!this.#out.isArmed(`load:${id}`)) this.#out.setTimer(`load:${id}`, this.#loadMs);
-    }
-    for (const id of changes.progressed) this.#tellProgress(id);
-    for (const id of changes.loaded) {
-      this.#out.clearTimer(`load:${id}`);
-      this.#listener.onProgress({ kind: "worker", id }, { stage: "ready" });
-    }
+    this.#loads.take(changes);
     for (const { id } of status.workers) this.#out.clearTimer(`gone:${id}`);
     this.#listener.onWorkersSeen(new Set(status.workers.map((w) => w.id)));
     for (const id of changes.missing) {
@@ -217,7 +211,7 @@ export class Fleet {
   /** A hive answered a spawn: the worker listens and loads. */
   onSpawnAnswered(id: string, spawned: SpawnedWorker): void {
     const worker = this.#spawnWork.onAnswered(id, spawned);
-    if (worker !== undefined) this.#out.setTimer(`load:${worker}`, this.#loadMs);
+    if (worker !== undefined) this.#loads.begin(worker);
   }
 
   /** A hive refused a spawn, or could not be asked. */
@@ -258,34 +252,11 @@ export class Fleet {
     else if (kind === "refusal") this.workers.mark(id, { refuses: false });
     else if (kind === "suspect") this.workers.mark(id, { suspect: false });
     else if (kind === "gone") this.onWorkerGone({ worker_id: id, reason: "gone" });
-    else if (kind === "load") this.#onLoadTimeout(id);
+    else if (kind === "load") this.#loads.onTimeout(id);
     else if (kind === "leave") this.#spawnWork.onNotLeft(id);
     else if (kind === "lookup") this.models.onLookUpTimeout(id);
     else return false;
     return true;
-  }
-
-  /** It loads too long: nobody waits for it any more, and its hive is asked to end it, so that the next task is not caught. */
-  #onLoadTimeout(id: string): void {
-    const worker = this.workers.get(id);
-    if (!worker || worker.state !== "loading") return;
-    this.#out.emit({ type: "stopWorker", node: worker.node, worker: id });
-    const verdict: Verdict = { then: "fail", error: loadingTimeout(worker, this.#loadMs), suspect: false };
-    this.#listener.onWaitOver({ kind: "worker", id }, verdict);
-    if (worker.record) this.workers.mark(id, { suspect: true }); // until its hive shows it no more
-    else this.#dropWorker(id, verdict, 0);
-  }
-
-  #tellProgress(id: string): void {
-    const record = this.workers.get(id)?.record;
-    if (record?.layers_loaded === undefined || record.layers_total === undefined) return;
-    const { layers_loaded, layers_total, vram_mb = 0 } = record;
-    this.#listener.onProgress({ kind: "worker", id }, {
-      stage: "loading_to_vram",
-      layers_loaded,
-      layers_total,
-      vram_mb,
-    });
   }
 
   /** A hive's own words about a worker, for whoever waits for that worker or for one on that node. */

@@ -4,6 +4,8 @@
  * @module
  */
 import type { ModelFacts } from "../protocol/model.ts";
+import type { Machine } from "../protocol/node.ts";
+import type { FleetListener } from "./fleet_listener.ts";
 import type { Fetches } from "./fetches.ts";
 import type { Hives } from "./hives.ts";
 import type { FetchView, Known, NodeView, Rooms, SpawnView, WorkerView } from "./known.ts";
@@ -24,7 +26,7 @@ export interface FleetParts {
   readonly prefixes: Prefixes;
   readonly out: Outbox;
   readonly random: () => number;
-  readonly isWanted: (worker: WorkerView) => boolean;
+  readonly isWanted: FleetListener["isWanted"];
 }
 
 /** The live view. */
@@ -91,8 +93,10 @@ export class FleetKnown implements Known {
     const known = this.#rooms.get(node);
     if (known) return known;
     const { hives, workers, spawns, fetches } = this.#parts;
-    const machine = hives.view(node)?.machine;
-    if (!machine) return undefined;
+    const view = hives.view(node);
+    if (!view?.machine) return undefined;
+    // What was free when its hive was there last says nothing: the workers have gone with it.
+    const machine = view.hive === "up" ? view.machine : emptied(view.machine);
     const rooms = roomsOf({
       machine,
       workers: workers.on(node),
@@ -110,12 +114,20 @@ export class FleetKnown implements Known {
   }
 
   /** See `Known`. */
-  isWanted(worker: WorkerView): boolean {
-    return this.#parts.isWanted(worker);
+  isWanted(worker: WorkerView, before?: number): boolean {
+    return this.#parts.isWanted(worker, before);
   }
 
   /** See `Known`. */
   cachedBlocks(worker: string, blocks: readonly number[]): number {
     return this.#parts.prefixes.common(worker, blocks);
   }
+}
+
+function emptied(machine: Machine): Machine {
+  return {
+    ...machine,
+    memory_available_bytes: machine.memory_total_bytes,
+    gpus: machine.gpus.map((gpu) => ({ ...gpu, memory_free_bytes: gpu.memory_total_bytes })),
+  };
 }

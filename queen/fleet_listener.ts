@@ -33,6 +33,6 @@ export interface FleetListener {
   onProgress(waitsFor: WaitsFor, progress: ProgressEvent): void;
   /** A model is on that machine's disk now. */
   onModelArrived(node: string): void;
-  /** Whether a waiting task could take that worker. */
-  isWanted(worker: WorkerView): boolean;
+  /** Whether a waiting task could take that worker; `before`: one that came before the task with that number. */
+  isWanted(worker: WorkerView, before?: number): boolean;
 }

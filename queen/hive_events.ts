@@ -6,7 +6,8 @@
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import { narration } from "../protocol/narration.ts";
-import { hiveRoutes, hiveStatus, workerGone } from "../protocol/hive_routes.ts";
+import { hiveRoutes } from "../protocol/hive_routes.ts";
+import { hiveStatus, workerGone } from "../protocol/hive_status.ts";
 import { type ParsedEvent, parseEvents } from "../protocol/sse.ts";
 import { callStream, type Peer } from "../runtime/call.ts";
 import type { SchedulerEvent } from "./scheduler_messages.ts";

@@ -5,7 +5,7 @@
  */
 import { type ErrorCode, RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
-import type { HiveStatus, NodeSpeed } from "../protocol/hive_routes.ts";
+import type { HiveStatus, NodeSpeed } from "../protocol/hive_status.ts";
 import type { Backend, Machine } from "../protocol/node.ts";
 import type { NodeView } from "./known.ts";
 import type { Outbox } from "./outbox.ts";
@@ -17,6 +17,7 @@ interface Hive {
   models?: ReadonlySet<string>;
   speeds?: readonly NodeSpeed[];
   installed?: readonly Backend[];
+  defaults?: NodeView["defaults"];
   error?: string;
   code?: ErrorCode;
   /** In a row; chooses the back-off. */
@@ -103,11 +104,12 @@ export class Hives {
    * Notes that a hive has shown what it has; hearing it again changes nothing but what it shows. Returns whether the
    * machine's figures are other ones than before.
    */
-  connected(node: string, { machine, speeds, installed }: HiveStatus): boolean {
+  connected(node: string, { machine, speeds, installed, defaults }: HiveStatus): boolean {
     const hive = this.#hives.get(node);
     if (!hive) return false;
     const isFresh = figuresOf(hive.machine) !== figuresOf(machine);
-    Object.assign(hive, { machine, speeds: speeds ?? hive.speeds, installed: installed ?? hive.installed });
+    const told = { speeds: speeds ?? hive.speeds, installed: installed ?? hive.installed };
+    Object.assign(hive, { machine, ...told, defaults: defaults ?? hive.defaults });
     if (hive.hive === "up") return isFresh;
     Object.assign(hive, { hive: "up", error: undefined, code: undefined, upSince: this.#out.now });
     this.#out.clearTimer(`hive:${node}`);

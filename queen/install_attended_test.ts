@@ -130,7 +130,11 @@ for (const shell of shells.filter(isThere)) {
   Deno.test(`a build ends with whoever waits for it: ${shell.join(" ")}`, async () => {
     using node = await SlowNode.create();
     const child = await node.stuckAt("build", { shell });
-    assert.ok(node.processes().length >= 4, node.processes().join(", "));
+    await eventually(() => node.processes().length >= 4, {
+      withinMs: 5_000,
+      what: "the build has started all its processes",
+      seen: () => node.processes().join(", "),
+    });
     await child.stdin.close();
     await node.isLeft(child);
     await node.isMadeWhole();

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ErrorCode, RbeeError } from "../protocol/error.ts";
-import type { NodeSpeed } from "../protocol/hive_routes.ts";
+import type { NodeSpeed } from "../protocol/hive_status.ts";
 import type { ModelFacts } from "../protocol/model.ts";
 import type { Backend, Machine } from "../protocol/node.ts";
 import type { WorkerState } from "../protocol/worker.ts";
@@ -34,6 +34,8 @@ export interface Job {
   readonly ahead?: number;
   /** Machines that this task failed on, and why. */
   readonly avoid?: ReadonlyMap<string, RbeeError>;
+  /** It has long waited for memory: only tasks that came before this one keep an idle worker from making room for it. */
+  readonly claim?: number;
 }
 
 /** What placement knows of a worker. */
@@ -116,6 +118,8 @@ export interface NodeView {
   readonly speeds?: readonly NodeSpeed[];
   /** Backends for which it has a worker program; undefined: nobody knows. */
   readonly installed?: readonly Backend[];
+  /** What a worker gets there of which nobody says it. */
+  readonly defaults?: { readonly slots: number; readonly ctx?: number };
 }
 
 /** Free memory of one kind on a machine, in bytes. */
@@ -161,8 +165,8 @@ export interface Known {
   rooms(node: string): Rooms | undefined;
   /** Returns what is known of a model. */
   facts(model: string): ModelFacts | undefined;
-  /** Whether a waiting task could take that worker. */
-  isWanted(worker: WorkerView): boolean;
+  /** Whether a waiting task could take that worker; `before`: one that came before the task with that number. */
+  isWanted(worker: WorkerView, before?: number): boolean;
   /** Returns how many leading blocks of a prompt a worker has seen lately. */
   cachedBlocks(worker: string, blocks: readonly number[]): number;
 }

@@ -16,7 +16,9 @@ import { isOfMachine, type Verdict } from "./retry.ts";
 import type { WaitsFor } from "./scheduled_task.ts";
 
 /** A hive or a hub that could not be asked: somebody else may know. */
-const isAway = (error: RbeeError) => error.code.startsWith("CONNECTION_") || error.code === "SHUTTING_DOWN";
+const isAway = ({ code }: RbeeError) =>
+  code.startsWith("CONNECTION_") || code === "SHUTTING_DOWN" || code === "DOWNLOAD_FAILED" ||
+  code === "DOWNLOAD_TIMEOUT";
 
 /** Look-ups and fetches. */
 export class ModelWork {

@@ -54,27 +54,37 @@ export interface Fit {
   readonly downloadBytes: number;
 }
 
-/** What is asked of every machine. One for each decision: what is the same for all machines is counted once. */
+/** What is asked of every machine. One for each decision: what is the same for many machines is counted once. */
 export class Question {
   readonly facts?: ModelFacts;
   /** Its file must be there before a worker can be started: it lies at a hub. */
   readonly isFetched: boolean;
-  readonly load?: Load;
-  readonly #needs = new Map<Backend, readonly Need[]>();
+  /** Machines differ little in what they give a worker: most share one. */
+  readonly #loads: { readonly load: Load; readonly needs: Map<Backend, readonly Need[]> }[] = [];
 
   constructor(readonly demand: Demand, readonly job: Job, readonly known: Known) {
     this.isFetched = isFromHub(demand.model);
     this.facts = known.facts(demand.model);
-    this.load = this.facts && { facts: this.facts, ctx: demand.ctx, slots: job.slots };
   }
 
-  /** Returns what the model takes on such a device, for each context that would do; undefined: nobody knows. */
-  needs(backend: Backend): readonly Need[] | undefined {
-    if (!this.load) return undefined;
-    const known = this.#needs.get(backend);
+  /** Returns what a machine would load; undefined: nobody knows what it takes. */
+  load({ defaults }: NodeView): Load | undefined {
+    if (!this.facts) return undefined;
+    const ctx = this.demand.ctx ?? defaults?.ctx;
+    const slots = this.job.slots ?? defaults?.slots;
+    for (const { load } of this.#loads) if (load.ctx === ctx && load.slots === slots) return load;
+    const load = { facts: this.facts, ctx, slots };
+    this.#loads.push({ load, needs: new Map() });
+    return load;
+  }
+
+  /** Returns what that takes on such a device, for each context that would do. */
+  needs(load: Load, backend: Backend): readonly Need[] {
+    const all = this.#loads.find((one) => one.load === load)!.needs;
+    const known = all.get(backend);
     if (known) return known;
-    const needs = wholeNeeds(this.load, backend);
-    this.#needs.set(backend, needs);
+    const needs = wholeNeeds(load, backend);
+    all.set(backend, needs);
     return needs;
   }
 }
@@ -104,15 +114,16 @@ export function fitOn(node: NodeView, question: Question): Fit | Refusal {
   }
   const onDisk = !question.isFetched || isThere;
   const downloadBytes = onDisk ? 0 : question.facts?.size_bytes ?? 0;
-  const noDisk = machine && diskShort(node.name, machine, downloadBytes);
+  const noDisk = machine && node.hive === "up" && diskShort(node.name, machine, downloadBytes);
   if (noDisk) return noDisk;
-  const rooms = question.load && question.known.rooms(node.name);
+  const load = question.load(node);
+  const rooms = load && question.known.rooms(node.name);
   if (!rooms) {
     const neighbours = question.known.workersOn(node.name).length;
-    const need = question.needs(where[0].backend)?.[0];
+    const need = load && question.needs(load, where[0].backend)[0];
     return { node, ...where[0], evicts: nobody, onDisk, downloadBytes, need, neighbours };
   }
-  return memoryOn({ node, onDisk, downloadBytes }, where, { question, rooms });
+  return memoryOn({ node, onDisk, downloadBytes }, where, { question, load, rooms });
 }
 
 /** Whether a machine has what the demand names, whatever its memory. */
@@ -172,21 +183,21 @@ function diskShort(node: string, machine: Machine, bytes: number): Refusal | und
 function memoryOn(
   fit: Pick<Fit, "node" | "onDisk" | "downloadBytes">,
   devices: readonly Device[],
-  { question, rooms }: { question: Question; rooms: Rooms },
+  { question, load, rooms }: { question: Question; load: Load; rooms: Rooms },
 ): Fit | Refusal {
   for (const where of devices) {
     const room = roomOf(where, rooms);
-    for (const need of question.needs(where.backend)!) {
+    for (const need of question.needs(load, where.backend)) {
       if (isFree(need, rooms, room)) return fitAt(fit, { where, room, need }, rooms);
     }
-    const part = worthwhilePart(where, question, { rooms, room });
+    const part = worthwhilePart(where, load, { rooms, room });
     if (part) return fitAt(fit, { where, room, need: part }, rooms);
   }
-  const tries = devices.map((one) => tryDevice(one, question, rooms));
+  const tries = devices.map((one) => tryDevice(one, load, rooms, question.needs(load, one.backend).at(-1)!));
   for (const one of tries) if (isFree(one.need, rooms, one.room)) return fitAt(fit, one, rooms);
   for (const one of tries) {
     if (!fitsInto(one.need, rooms, one.room, withIdle)) continue;
-    const evicts = evictionsFor(takesOf(one.where, one.need), fit.node.name, question.known);
+    const evicts = evictionsFor(takesOf(one.where, one.need), fit.node.name, question.known, question.job.claim);
     if (evicts) return fitAt(fit, one, rooms, evicts);
   }
   return { ...memoryShort(fit.node.name, tries, { question, rooms }), needsFetch: !fit.onDisk };
@@ -197,12 +208,12 @@ const worthwhileShare = 0.25;
 
 function worthwhilePart(
   { backend }: Device,
-  question: Question,
+  load: Load,
   { rooms, room }: { rooms: Rooms; room: Room | undefined },
 ): Need | undefined {
   if (backend === "cpu" || !room) return undefined;
-  const part = partNeed(question.load!, backend, room.free);
-  const layers = question.facts?.shape?.layers ?? 0;
+  const part = partNeed(load, backend, room.free);
+  const layers = load.facts.shape?.layers ?? 0;
   return part && isFree(part, rooms, room) && part.gpuLayers! >= layers * worthwhileShare ? part : undefined;
 }
 
@@ -241,12 +252,11 @@ interface Try {
 }
 
 /** Where nothing fits as it is: the smallest context, so that as few workers end as possible, or a part of the layers. */
-function tryDevice(where: Device, question: Question, rooms: Rooms): Try {
-  const whole = question.needs(where.backend)!.at(-1)!;
+function tryDevice(where: Device, load: Load, rooms: Rooms, whole: Need): Try {
   const room = roomOf(where, rooms);
   if (where.backend === "cpu" || fitsInto(whole, rooms, room, withIdle)) return { where, room, need: whole };
   // Too small for all of it: as many layers as fit.
-  const part = partNeed(question.load!, where.backend, room?.free ?? 0);
+  const part = partNeed(load, where.backend, room?.free ?? 0);
   return { where, room, need: part ?? whole };
 }
 

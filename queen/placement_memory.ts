@@ -152,9 +152,9 @@ function sum(room: Room | undefined, kinds: readonly (keyof Room)[]): number {
 
 /**
  * Returns the idle workers that must end so that something fits: the least recently used first, those that somebody
- * wants kept last, and only as many as needed. Undefined when that does not suffice.
+ * wants kept last, and only as many as needed. `claim`: see `Job`. Undefined when that does not suffice.
  */
-export function evictionsFor(takes: Takes, node: string, known: Known): string[] | undefined {
+export function evictionsFor(takes: Takes, node: string, known: Known, claim?: number): string[] | undefined {
   const rooms = known.rooms(node);
   if (!rooms) return [];
   const name = deviceName(takes.backend, takes.deviceIndex);
@@ -167,7 +167,7 @@ export function evictionsFor(takes: Takes, node: string, known: Known): string[]
   const leaving = known.workersOn(node).filter((w) => w.leaving).map((w) => w.id);
   // Those that are ending already are waited for only when what they hold is needed.
   const evicts = isFree(takes, rooms, device) ? [] : leaving;
-  for (const worker of evictable(known.workersOn(node), known)) {
+  for (const worker of evictable(known.workersOn(node), known, claim)) {
     if (lacks.host <= 0 && lacks.device <= 0) break;
     const onDevice = deviceName(worker.backend ?? "cpu", worker.device ?? 0) === name ? worker.memory!.device : 0;
     const onHost = worker.memory!.host + (isOne ? onDevice : 0);
@@ -180,8 +180,8 @@ export function evictionsFor(takes: Takes, node: string, known: Known): string[]
   return lacks.host <= 0 && lacks.device <= 0 ? evicts : undefined;
 }
 
-function evictable(workers: readonly WorkerView[], known: Known): WorkerView[] {
+function evictable(workers: readonly WorkerView[], known: Known, claim?: number): WorkerView[] {
   const keep = (w: WorkerView) => w.keepS === undefined ? 0 : 1;
-  return workers.filter((w) => isIdle(w) && w.memory !== undefined && !known.isWanted(w))
+  return workers.filter((w) => isIdle(w) && w.memory !== undefined && !known.isWanted(w, claim))
     .sort((a, b) => keep(a) - keep(b) || (a.lastUsed ?? 0) - (b.lastUsed ?? 0) || (a.id < b.id ? -1 : 1));
 }

@@ -5,11 +5,11 @@
  * @module
  */
 import { localNodeName } from "../protocol/node.ts";
-import type { NodeView, Placement, WorkerView } from "./known.ts";
+import type { Job, NodeView, Placement, WorkerView } from "./known.ts";
 import { type Fit, fitOn, isRefusal, mayRunOn, type Question, type Refusal } from "./placement_filters.ts";
 import { errorOf, refuseAll } from "./placement_refusal.ts";
 import { bestOf, type Expected, expectedOf, expectedOfNew } from "./placement_score.ts";
-import { mbDown, mbUp, rate, seconds } from "./placement_text.ts";
+import { mbDown, mbUp, rate, seconds, slotsBusy } from "./placement_text.ts";
 import { isReady, whyNot } from "./placement_workers.ts";
 
 /** Returns what becomes of a task that no worker serves. */
@@ -20,7 +20,7 @@ export function placeNew(question: Question, nodes: readonly NodeView[]): Placem
   if (question.isFetched && !question.facts) return lookUp(question, nodes);
   const { fits, refusals } = fitsOn(nodes, question);
   const best = bestOf(fits, (fit) => expectedOfFit(fit, question).score, known.tie);
-  if (best) return startOn(best, question, fits.length);
+  if (best) return startOn(best, question, fits.filter(isInReach).length);
   return waitForRoom(refusals) ?? askTheHive(question, nodes, refusals) ?? refuseAll(demand, refusals, known);
 }
 
@@ -38,29 +38,65 @@ export function elsewhereOrQueue(
   const slotsTotal = matching.reduce((sum, w) => sum + w.slotsTotal, 0);
   const workers = matching.map((w) => w.id);
   const queue = { kind: "await-slot" as const, workers, slotsTotal, expectedMs: wait.ms, restMs: wait.restMs };
-  const reasons = matching.map((w) => `${w.id}: all ${w.slotsTotal} slots are busy`);
+  const reasons = matching.map((w) => `${w.id}: ${slotsBusy(w.slotsTotal)}`);
   if (demand.node !== undefined || (question.isFetched && !question.facts)) return { ...queue, reasons };
+  const coming = fetchUnderWay(question, wait, slotsTotal);
+  if (coming) return coming.isSooner ? coming.placement : { ...queue, coldMs: coming.coldMs, reasons };
   const taken = new Set(matching.map((w) => w.node));
   const { fits } = fitsOn(nodes.filter((n) => !taken.has(n.name) && n.hive === "up"), question);
   const best = bestOf(fits, (fit) => expectedOfFit(fit, question).score, known.tie);
   if (!best) return { ...queue, reasons };
   const cold = expectedOfFit(best, question).answer;
   const why = `a new worker on ${best.node.name} is expected to answer in ${seconds(cold)}`;
-  const waitMs = wait.ms + Math.floor((job.ahead ?? 0) / Math.max(1, slotsTotal)) * wait.restMs;
+  const waitMs = waitInQueue(wait, job, slotsTotal);
   const coldMs = 1_000 * cold - wait.restMs;
   if (waitMs <= coldMs) {
     const than = `${why}, waiting in ${seconds((waitMs + wait.restMs) / 1_000)}`;
     return { ...queue, coldMs, reasons: [...reasons, than] };
   }
-  const start = startOn(best, question, fits.length);
+  const start = startOn(best, question, fits.filter(isInReach).length);
   return { ...start, reasons: [...reasons, why, ...start.reasons] };
+}
+
+/** Until a slot is free for a task with so many before it. */
+const waitInQueue = (wait: SlotTimes, job: Job, slotsTotal: number): number =>
+  wait.ms + Math.floor((job.ahead ?? 0) / Math.max(1, slotsTotal)) * wait.restMs;
+
+/**
+ * The model may be on its way to another machine already, because of a queue like this one. That is gone on with as long
+ * as it is worth it: its room is spoken for, so asking anew whether it fits would end it, and begin it again.
+ */
+function fetchUnderWay(
+  question: Question,
+  wait: SlotTimes,
+  slotsTotal: number,
+): { isSooner: boolean; coldMs: number; placement: Placement } | undefined {
+  const { demand, known, job, facts } = question;
+  const fetch = known.fetches.find((f) => f.model === demand.model && mayRunOn(known.node(f.node), question));
+  if (!fetch) return undefined;
+  const { backend = "cpu" as const, deviceIndex: device = 0 } = fetch.takes ?? {};
+  const neighbours = known.workersOn(fetch.node).length;
+  const where = { node: known.node(fetch.node)!, backend, device, neighbours, evicts: [], onDisk: false };
+  const cold = expectedOfNew({ ...where, downloadBytes: fetch.bytesLeft }, job, known, facts?.size_bytes).answer;
+  const coldMs = 1_000 * cold - wait.restMs;
+  const reasons = [
+    `the model is on its way to ${fetch.node}: a worker there is expected to answer in ${seconds(cold)}`,
+  ];
+  const placement = { kind: "await-fetch" as const, fetch: fetch.id, reasons };
+  return { isSooner: waitInQueue(wait, job, slotsTotal) > coldMs, coldMs, placement };
+}
+
+/** In milliseconds: until a slot is free, and how long a task then takes. */
+interface SlotTimes {
+  readonly ms: number;
+  readonly restMs: number;
 }
 
 /** Returns the time until one of these workers has a free slot, and how long a task then takes there; in milliseconds. */
 export function expectedWait(
   { job, known }: Pick<Question, "job" | "known">,
   workers: readonly WorkerView[],
-): { ms: number; restMs: number } {
+): SlotTimes {
   let best = { ms: Infinity, restMs: 0 };
   for (const worker of workers) {
     const restMs = 1_000 * expectedOf(worker, job, known).answer;
@@ -86,6 +122,9 @@ export function fitsOn(nodes: readonly NodeView[], question: Question): { fits: 
 export function expectedOfFit(fit: Fit, { job, known, facts }: Question): Expected {
   return expectedOfNew(fit, job, known, facts?.size_bytes);
 }
+
+/** One that could not be had the last time is no choice. */
+const isInReach = ({ node }: Fit) => node.hive === "up" || node.error === undefined;
 
 /** What a reference means is asked of one hive: the demanded one, else this machine's, else any that is up. */
 function lookUp(question: Question, nodes: readonly NodeView[]): Placement {
@@ -127,10 +166,7 @@ function startOn(fit: Fit, question: Question, of: number): Placement {
 export function reasonsOf(fit: Fit, question: Question, of: number): string[] {
   const { known, demand } = question;
   const node = fit.node.name;
-  const reasons = [`no worker on ${node} serves the demand`];
-  for (const worker of known.workersOn(node)) {
-    reasons.push(`${worker.id}: ${whyNot(demand, worker) ?? stateText(worker)}`);
-  }
+  const reasons = known.workersOn(node).map((w) => `${w.id}: ${whyNot(demand, w) ?? stateText(w)}`);
   if (fit.takes && fit.availableBytes !== undefined && Number.isFinite(fit.availableBytes)) {
     const bytes = fit.takes.device > 0 ? fit.takes.device : fit.takes.host;
     reasons.push(`${fit.backend}: needs ${mbUp(bytes)} MB, ${mbDown(fit.availableBytes)} MB are free`);
@@ -140,7 +176,7 @@ export function reasonsOf(fit: Fit, question: Question, of: number): string[] {
     const how = speed.isMeasured ? "measured" : "as usual";
     reasons.push(`the best of ${of}: answer in about ${seconds(answer)} at ${rate(speed.decode)} (${how})`);
   }
-  return reasons;
+  return reasons.length > 0 ? reasons : ["no worker holds the model"];
 }
 
 const stateText = (worker: WorkerView) => isReady(worker) ? "it is busy" : `it is ${worker.state}`;

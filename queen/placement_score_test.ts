@@ -173,3 +173,22 @@ Deno.test("a device without memory of its own takes from the machine's, and that
   const evicting = on(0.5, [idle]);
   deepStrictEqual(evicting.kind === "spawn" && evicting.evicts, ["old"]);
 });
+
+Deno.test("slots and context that a machine's configuration gives a worker count in what it takes", () => {
+  const roomy = node("box", { freeGb: 8 });
+  const takes = (defaults?: NodeView["defaults"], ctx?: number) => {
+    const placed = place({ ...demand, ctx }, knownOf({ nodes: [{ ...roomy, defaults }], facts: [facts] }));
+    return placed.kind === "spawn" ? placed.takes?.host ?? 0 : 0;
+  };
+  ok(takes({ slots: 4, ctx: 4_096 }) > takes({ slots: 4, ctx: 512 }));
+  ok(takes({ slots: 4, ctx: 4_096 }) > takes({ slots: 1, ctx: 4_096 }));
+  strictEqual(takes({ slots: 4, ctx: 4_096 }, 512), takes({ slots: 4, ctx: 512 }));
+  strictEqual(takes({ slots: 16, ctx: 4_096 }), 0); // more than the 8 GB that are free
+});
+
+Deno.test("a machine that could not be had the last time is not counted among those to choose from", () => {
+  const off: NodeView = { name: "off", hive: "down", error: "connection refused" };
+  const placed = place(demand, knownOf({ nodes: [node("box"), off], facts: [facts] }));
+  strictEqual(whereOf(placed), "box");
+  ok(!placed.reasons.some((reason) => reason.includes("the best of")), placed.reasons.join());
+});

@@ -12,6 +12,9 @@ export const seconds = (value: number): string => value < 9.95 ? `${value.toFixe
 /** Returns a speed as a person reads it. */
 export const rate = (tokens: number): string => `${tokens < 9.95 ? tokens.toFixed(1) : Math.round(tokens)} tokens/s`;
 
+/** Returns that a worker with so many slots has none to give. */
+export const slotsBusy = (slots: number): string => slots === 1 ? "its slot is busy" : `all ${slots} slots are busy`;
+
 /** Returns whole MB, rounded up. */
 export const mbUp = (bytes: number): number => Math.ceil(bytes / mb);
 

@@ -59,20 +59,35 @@ export class Placing {
       if (queue) queue.length++;
       else queues.set(model, { length: 1, placed: 0 });
     }
-    for (const task of this.fairness.order(waiting)) {
+    const first = this.#claimant(waiting);
+    const turns = this.fairness.order(waiting);
+    for (const task of first ? [first, ...turns.filter((one) => one !== first)] : turns) {
       const queue = queues.get(task.model)!;
-      const place = this.#placement(task, seen, queue.placed);
+      const place = this.#placement(task, seen, {
+        ahead: queue.placed,
+        claim: task === first ? task.number : undefined,
+      });
       this.#carryOut(task, place, { position: queue.placed + 1, of: queue.length });
       if (task.phase === "waiting") queue.placed++;
       else queue.length--;
     }
   }
 
-  #placement(task: Task, seen: Map<string, Placement>, ahead: number): Placement {
+  /** Who has waited for memory for so long that it is not passed over any more: the one that came first. */
+  #claimant(waiting: readonly Task[]): Task | undefined {
+    const since = this.#out.now - limits.roomPatienceMs;
+    return waiting.find(({ roomSince }) => roomSince !== undefined && roomSince <= since);
+  }
+
+  #placement(
+    task: Task,
+    seen: Map<string, Placement>,
+    { ahead, claim }: { ahead: number; claim?: number },
+  ): Placement {
     const before = seen.get(task.demandKey);
     if (before && !isBetterCold(before, ahead)) return before;
     const { known } = this.#fleet;
-    const job = task.job(ahead);
+    const job = { ...task.job(ahead), claim };
     const placement = placeOnWorkers(task.demand, known, job) ?? this.#remembered(task, ahead) ??
       this.#remember(task, placeOnNodes(task.demand, known, job));
     if (isSame(placement)) seen.set(task.demandKey, placement);
@@ -116,6 +131,7 @@ export class Placing {
       case "await-slot": {
         if (loads && !placement.error) return this.#host.end(task, "done", { worker: placement.workers[0] });
         task.waitsFor = { kind: "slot", id: "" };
+        task.roomSince = placement.error ? task.roomSince ?? this.#out.now : undefined;
         const { slotsTotal, error } = placement;
         const expectedMs = expectedStart(placement, queue.position - 1);
         const over = task.slotWait.begin(this.#out, { slotsTotal, error, ...queue, expectedMs });
@@ -161,12 +177,14 @@ export class Placing {
     const worker = this.#fleet.workers.get(id)!;
     const job = { ...task.job(0), answerTokens: task.wish.answerTokens ?? task.job(0).answerTokens };
     const runsMs = 1_000 * expectedOf(worker, job, this.#fleet.known).answer;
+    task.roomSince = undefined;
     this.#host.start(task, worker);
     this.#fleet.hold(id, task.attemptName, { blocks: job.blocks, runsMs });
     this.fairness.take(task);
   }
 
   #await(task: Task, waitsFor: WaitsFor): void {
+    task.roomSince = undefined;
     task.slotWait.reset(this.#out);
     if (sameWait(task.waitsFor, waitsFor)) return;
     task.waitsFor = waitsFor;
@@ -174,18 +192,20 @@ export class Placing {
     if (narration) this.#out.emit({ type: "narrate", task: task.id, narration });
   }
 
-  /** Tells the reasons of a decision, when it is another one than before. */
+  /** Tells a decision and its reasons on one line, when it is another one than before. */
   #explain(task: Task, placement: Placement): void {
     const { node, worker, spawn, fetch } = { node: "", worker: "", spawn: "", fetch: "", ...placement };
     const what = [placement.kind, node, worker, spawn, fetch].join(" ");
-    if (task.explained === what) return;
+    // What a decision leads to by itself is no other one: of that tell the lines about hive, model and worker.
+    if (task.explained === what || (task.explained !== undefined && isOnItsWay(placement))) return;
     task.explained = what;
-    for (const reason of [headline(placement), ...placement.reasons.map((one) => `  ${one}`)]) {
-      const narration = { actor: "queen-rbee", action: "task-place", target: task.id, human: `🧭 ${reason}` };
-      this.#out.emit({ type: "narrate", task: task.id, narration });
-    }
+    const human = `🧭 ${headline(placement)}: ${placement.reasons.join("; ")}`;
+    const narration = { actor: "queen-rbee", action: "task-place", target: task.id, human };
+    this.#out.emit({ type: "narrate", task: task.id, narration });
   }
 }
+
+const isOnItsWay = ({ kind }: Placement) => kind.startsWith("await-") && kind !== "await-slot";
 
 const foundMax = 1_000;
 
@@ -222,18 +242,18 @@ function expectedStart({ expectedMs, restMs, slotsTotal }: AwaitSlot, ahead: num
 function headline(placement: Placement): string {
   switch (placement.kind) {
     case "reuse":
-      return `It goes to ${placement.worker}, because:`;
+      return `It goes to ${placement.worker}`;
     case "spawn":
-      return `A worker is started on ${placement.node}, because:`;
+      return `A worker is started on ${placement.node}`;
     case "fetch":
-      return `The model goes to ${placement.node}, because:`;
+      return `The model goes to ${placement.node}`;
     case "start-hive":
-      return `The hive on ${placement.node} is started, because:`;
+      return `The hive on ${placement.node} is started`;
     case "look-up":
-      return `The model is looked up on ${placement.node}, because:`;
+      return `The model is looked up on ${placement.node}`;
     case "refuse":
-      return "No machine can take it:";
+      return "No machine can take it";
     default:
-      return "It waits, because:";
+      return "It waits";
   }
 }

@@ -4,13 +4,13 @@
  * @module
  */
 import type { RbeeError } from "../protocol/error.ts";
-import type { PlanRow } from "../protocol/plan.ts";
+import type { Plan, PlanRow } from "../protocol/plan.ts";
 import type { Demand, Job, Known, NodeView, Placement, WorkerView } from "./known.ts";
 import { matchingWorkers, nodesFor, place } from "./placement.ts";
 import { type Fit, fitOn, isRefusal, Question, type Refusal } from "./placement_filters.ts";
 import { expectedOfFit, expectedWait, reasonsOf } from "./placement_new.ts";
 import { type Expected, expectedOf } from "./placement_score.ts";
-import { mbDown, mbUp, seconds } from "./placement_text.ts";
+import { mbDown, mbUp, seconds, slotsBusy } from "./placement_text.ts";
 import { couldServe, hasFreeSlot } from "./placement_workers.ts";
 
 /** Rows, the best first, and the node that would be taken; the error when there are no rows. */
@@ -38,6 +38,11 @@ export function planFor(
     Number(b.node === chosen) - Number(a.node === chosen) || (b.score ?? -Infinity) - (a.score ?? -Infinity)
   );
   return { rows, chosen, error: placement.kind === "refuse" ? placement.error : undefined };
+}
+
+/** Returns a model's error as a plan tells it. */
+export function toldOf({ code, message, hint, details }: RbeeError): NonNullable<Plan["model_error"]> {
+  return { code, message, hint, details };
 }
 
 /** Returns the machine that a placement is about. */
@@ -115,7 +120,7 @@ function workerRow(worker: WorkerView, { job, known }: Question): Part {
   const isLoading = worker.state === "loading";
   const waitMs = isFree || isLoading ? 0 : expectedWait({ job, known }, [worker]).ms;
   const expected = expectedOf(worker, job, known, waitMs);
-  const wait = `${worker.id}: all ${worker.slotsTotal} slots are busy, one is expected in ${seconds(waitMs / 1_000)}`;
+  const wait = `${worker.id}: ${slotsBusy(worker.slotsTotal)}, free again in about ${seconds(waitMs / 1_000)}`;
   return {
     would: isFree ? "reuse" : "wait",
     worker: worker.id,

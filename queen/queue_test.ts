@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok } from "node:assert/strict";
-import type { HiveStatus } from "../protocol/hive_routes.ts";
+import type { HiveStatus } from "../protocol/hive_status.ts";
 import { limits } from "../protocol/limits.ts";
 import type { WorkerRecord } from "../protocol/worker.ts";
 import { Outbox } from "./outbox.ts";
@@ -104,13 +104,34 @@ Deno.test("a queue that has grown long is left for another machine", () => {
 
 Deno.test("a task that asks for reasons is told each decision once, with them", () => {
   const b = new Bench("local");
-  deepStrictEqual(said(b.submit("t1", { explain: true })), [
-    "🧭 It goes to w, because:",
-    "🧭   w on local holds the model and has a free slot",
-  ]);
+  const reuse = "🧭 It goes to w: w on local holds the model and has a free slot";
+  deepStrictEqual(said(b.submit("t1", { explain: true })), [reuse]);
   const waits = said(b.submit("t2", { explain: true }));
-  deepStrictEqual(waits.slice(0, 2), ["🧭 It waits, because:", "🧭   w: all 1 slots are busy"]);
+  deepStrictEqual(waits[0], "🧭 It waits: w: its slot is busy");
   deepStrictEqual(said(b.tell({ type: "hiveStatus", node: "local", status: statusOf([record]) })), []);
-  ok(said(b.ended("t1")).includes("🧭 It goes to w, because:"));
+  deepStrictEqual(said(b.ended("t1")), [reuse]);
   deepStrictEqual(said(b.submit("t3")).filter((line) => line.startsWith("🧭")), []);
+});
+
+Deno.test("what follows from a decision is not told as another one; who joins what is on its way reads so", () => {
+  const b = new Bench();
+  b.tell({ type: "nodeAdded", node: "local" });
+  b.tell({ type: "hiveStatus", node: "local", status: statusOf([]) });
+  const decisions = (effects: Effect[]) => said(effects).filter((line) => line.startsWith("🧭"));
+  const first = decisions(b.submit("t1", { explain: true }));
+  ok(first.length === 1 && /^🧭 A worker is started on local: cpu: needs \d+ MB/.test(first[0]), first.join());
+  deepStrictEqual(decisions(b.submit("t2", { explain: true })), [
+    "🧭 It waits: a worker is being started on local",
+  ]);
+  const worker = { worker_id: "w", url: record.url, state: "loading" as const };
+  deepStrictEqual(decisions(b.tell({ type: "spawnAnswered", spawn: "spawn-1", worker })), []);
+  const goes = decisions(b.tell({ type: "hiveStatus", node: "local", status: statusOf([record]) }));
+  deepStrictEqual([goes.length, goes[0]], [2, "🧭 It goes to w: w on local holds the model and has a free slot"]);
+});
+
+Deno.test("whoever does not want to wait is told at once that all slots are busy", () => {
+  const b = new Bench("local");
+  b.submit("t1");
+  const [ended] = b.submit("t2", { waitMs: 0 }).filter((e) => e.type === "taskEnded");
+  deepStrictEqual([ended.error?.code, ended.error?.message], ["ALL_SLOTS_BUSY", "Cannot start: all slots are busy"]);
 });

@@ -5,7 +5,7 @@
  * @module
  */
 import { type ErrorCode, fromErrorBody, RbeeError } from "../protocol/error.ts";
-import type { WorkerGone } from "../protocol/hive_routes.ts";
+import type { WorkerGone } from "../protocol/hive_status.ts";
 import type { StreamEnd } from "./scheduler_messages.ts";
 
 /** What to do with the task, and what to think of its worker. */

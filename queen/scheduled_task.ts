@@ -40,6 +40,8 @@ export class Task {
   worker?: string;
   /** How often the task was tried again, by what was gone. */
   readonly retries: Record<LostPart, number> = { worker: 0, hive: 0, hiveStart: 0 };
+  /** Since when it has waited for memory that workers hold, in the scheduler's milliseconds. */
+  roomSince?: number;
   /** Workers that were started for it. */
   spawned = 0;
   /** Why its stream will be cut, unless it ends by itself before. */
@@ -49,7 +51,8 @@ export class Task {
   /** Cancelled while running; its stream still brings the worker's terminal event. */
   cancelled = false;
 
-  constructor(wish: TaskWish) {
+  /** `number` counts tasks in the order of their arrival. */
+  constructor(wish: TaskWish, readonly number: number) {
     this.wish = wish;
     this.#demand = wish.demand;
     this.#setKey();

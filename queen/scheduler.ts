@@ -37,6 +37,7 @@ export class Scheduler {
   readonly #tasks = new Map<string, Task>();
   readonly #fleet: Fleet;
   readonly #placing: Placing;
+  #made = 0;
   #draining?: RbeeError;
 
   constructor(options: FleetOptions) {
@@ -145,7 +146,8 @@ export class Scheduler {
   }
 
   #onSubmitted(wish: TaskWish): void {
-    const task = new Task(wish);
+    const task = new Task(wish, ++this.#made);
+    task.model = this.#fleet.models.book.canonical(task.model, this.#out.now);
     const waiting = this.#inPhase("waiting");
     this.#tasks.set(wish.id, task);
     if (this.#draining) return this.#end(task, "failed", { error: this.#draining });
@@ -259,7 +261,8 @@ export class Scheduler {
         }
       },
       onModelArrived: (node) => this.#fleet.onModelArrived(node),
-      isWanted: (worker) => this.#inPhase("waiting").some((task) => whyNot(task.demand, worker) === undefined),
+      isWanted: (worker, before = Infinity) =>
+        this.#inPhase("waiting").some((task) => task.number < before && whyNot(task.demand, worker) === undefined),
       onWorkerLost: (worker, { graceMs, error }) => {
         for (const task of running(worker)) {
           task.lostBy ??= error;

@@ -7,7 +7,7 @@
 import type { RbeeError } from "../protocol/error.ts";
 import type { Narration } from "../protocol/narration.ts";
 import type { ProgressEvent } from "../protocol/progress.ts";
-import type { HiveStatus, WorkerGone } from "../protocol/hive_routes.ts";
+import type { HiveStatus, WorkerGone } from "../protocol/hive_status.ts";
 import type { Demand } from "./known.ts";
 import type { ModelEffect, ModelEvent } from "./model_messages.ts";
 import type { SpawnedWorker } from "./workers.ts";

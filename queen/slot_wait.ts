@@ -98,7 +98,7 @@ export class SlotWait {
     const usual = this.#waitMs <= limits.waitForSlotMs;
     const tries = usual ? `${this.#lines} ${this.#lines === 1 ? "retry" : "retries"}` : `${this.#waitMs / 1_000} s`;
     return new RbeeError("ALL_SLOTS_BUSY", {
-      message: `Cannot start: still busy after ${tries}`,
+      message: this.#lines === 0 ? "Cannot start: all slots are busy" : `Cannot start: still busy after ${tries}`,
       // None is free, whoever holds them: otherwise the task would not have waited.
       details: { slots_total: slotsTotal, slots_busy: slotsTotal, waited_ms: this.#waitMs },
     });

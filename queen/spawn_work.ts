@@ -5,7 +5,7 @@
  * @module
  */
 import { RbeeError } from "../protocol/error.ts";
-import type { WorkerGone } from "../protocol/hive_routes.ts";
+import type { WorkerGone } from "../protocol/hive_status.ts";
 import { limits } from "../protocol/limits.ts";
 import type { FleetKnown } from "./fleet_known.ts";
 import type { Elsewhere, FleetListener } from "./fleet_listener.ts";

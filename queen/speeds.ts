@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { NodeSpeed } from "../protocol/hive_routes.ts";
+import type { NodeSpeed } from "../protocol/hive_status.ts";
 import type { Backend } from "../protocol/node.ts";
 
 /** Tokens per second of one stream that has the device for itself. */

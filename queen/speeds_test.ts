@@ -1,5 +1,5 @@
 import { ok, strictEqual } from "node:assert/strict";
-import type { NodeSpeed } from "../protocol/hive_routes.ts";
+import type { NodeSpeed } from "../protocol/hive_status.ts";
 import { speedOf } from "./speeds.ts";
 
 const gb = 2 ** 30;

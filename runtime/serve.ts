@@ -254,7 +254,8 @@ async function answer(
     response.headers.set(headers.correlationId, correlationId);
     return response;
   } catch (thrown) {
-    if (!(thrown instanceof RbeeError) || thrown.code === "INTERNAL_ERROR") {
+    const isLeft = request.signal.aborted; // whatever comes of that is no fault
+    if (!isLeft && (!(thrown instanceof RbeeError) || thrown.code === "INTERNAL_ERROR")) {
       options.log.error("request failed", { route: one.route.path, error: thrown, stack: (thrown as Error)?.stack });
     }
     // Whoever is cut off while it sends does not read why.

@@ -51,6 +51,12 @@ Deno.test("README draws every member on its floor", async () => {
   holds(wrongFloorTable(await Deno.readTextFile(fromRoot("README.md"))));
 });
 
+Deno.test("README has one line for each scenario that stands, in their order", async () => {
+  const readme = await Deno.readTextFile(fromRoot("README.md"));
+  const lines = [...readme.matchAll(/^\| (S\d\d) \| \S/gm)].map(([, number]) => `@${number}`);
+  assert.deepEqual(lines, standingTags());
+});
+
 Deno.test("every scenario that stands starts an executable and has a Then that asserts", () => {
   const features = files.filter(({ path }) => path.startsWith("tests/features/") && path.endsWith(".feature"));
   holds(wrongScenarios(features, sources.filter(({ path }) => path.startsWith("tests/features/"))));

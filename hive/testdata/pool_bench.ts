@@ -2,7 +2,7 @@
  * A pool over stand-in workers, with the hive's own server in front of it: everything but devices and catalog is real.
  */
 import { TINY_BYTES, tinyGguf } from "../../native/tiny.ts";
-import type { WorkerGone } from "../../protocol/hive_routes.ts";
+import type { WorkerGone } from "../../protocol/hive_status.ts";
 import type { WorkerRecord } from "../../protocol/worker.ts";
 import { parseText } from "../../protocol/sse.ts";
 import { homeId, newToken } from "../../runtime/auth.ts";

@@ -6,7 +6,8 @@
 import { rbeeDialect } from "../../protocol/dialects/rbee.ts";
 import { RbeeError } from "../../protocol/error.ts";
 import type { InferenceEnd, InferenceRequest } from "../../protocol/inference.ts";
-import { hiveRoutes, type HiveStatus } from "../../protocol/hive_routes.ts";
+import { hiveRoutes } from "../../protocol/hive_routes.ts";
+import type { HiveStatus } from "../../protocol/hive_status.ts";
 import { workerRoutes } from "../../protocol/worker_routes.ts";
 import { encodeJsonEvent } from "../../protocol/sse.ts";
 import type { SpawnWorker, WorkerRecord } from "../../protocol/worker.ts";

@@ -3,8 +3,9 @@ import { tinyGguf } from "../../native/tiny.ts";
 import { basename, join } from "../../runtime/path.ts";
 import { clusterMissing } from "../support/cluster.ts";
 import { HubServer } from "../support/hub_server.ts";
+import { introduce } from "../support/hub_nodes.ts";
 import { modelOf } from "../support/hub_world.ts";
-import { type NodeCluster, onNodes } from "../support/nodes.ts";
+import { onNodes } from "../support/nodes.ts";
 import { send } from "../support/processes.ts";
 import { splitTiny } from "../support/split_gguf.ts";
 
@@ -13,19 +14,6 @@ const splitRepo = "acme/tale-GGUF";
 const ref = `hf:${repo}:Q4_K_M`;
 const model = modelOf(20 * 1024 * 1024);
 const missing = clusterMissing();
-
-/** Lets machines find a hub at this one, and makes them nodes of a queen that stays. */
-async function introduce(nodes: NodeCluster, hub: HubServer, names: readonly string[]): Promise<void> {
-  for (const name of names) {
-    const node = nodes.node(name);
-    // Each machine has its own cable to this one.
-    const endpoint = new URL(hub.url);
-    endpoint.hostname = node.host.controlAddress;
-    node.configure({ models: { hf_endpoint: endpoint.origin } });
-  }
-  await nodes.world.up();
-  for (const name of names) await nodes.add(name);
-}
 
 Deno.test({
   name: `a model that another machine has comes from there and not from the hub again${missing}`,

@@ -55,7 +55,7 @@ Deno.test("the README's curl line is answered with the events that it describes"
 
 Deno.test("codes, paths and commands that the README names exist", () => {
   for (const [, code] of readme.matchAll(/`([A-Z]+(?:_[A-Z]+)+)`/g)) {
-    const known = Object.hasOwn(errorCodes, code) || /^(RBEE|NODE|HF|DENORT|RBEE_QUEEN)_/.test(code);
+    const known = Object.hasOwn(errorCodes, code) || /^(RBEE|NODE|HF|DENORT|RBEE_QUEEN)_|_PROXY$/.test(code);
     assert.ok(known, `${code} is no error code`);
   }
   const paths = [queenRoutes, hiveRoutes, workerRoutes].flatMap((routes) => Object.values(routes).map((r) => r.path));

@@ -7,6 +7,7 @@
 import { fromFileUrl, join } from "../../runtime/path.ts";
 import { HubWorld, modelOf } from "../support/hub_world.ts";
 import { removeFolder } from "../support/temporary.ts";
+import { copies } from "./download_copies.ts";
 import { median, say, sayTable } from "./figures.ts";
 
 const modelBytes = 1_000_000_000;
@@ -40,6 +41,7 @@ export async function run(): Promise<void> {
   } finally {
     hub.end();
   }
+  await copies();
 }
 
 /** A server that gives each connection only so much, as those far away do. */

@@ -5,7 +5,7 @@
  * @module
  */
 import { cpuUsage } from "node:process";
-import type { HiveStatus } from "../../protocol/hive_routes.ts";
+import type { HiveStatus } from "../../protocol/hive_status.ts";
 import type { ModelFacts } from "../../protocol/model.ts";
 import type { WorkerRecord } from "../../protocol/worker.ts";
 import { Scheduler } from "../../queen/scheduler.ts";

@@ -278,7 +278,7 @@ export class Simulation {
     task.ends++;
     task.phase = "ended";
     this.#live.delete(effect.task);
-    if (effect.error?.code === "NO_NODE" && task.reasons < 2) {
+    if (effect.error?.code === "NO_NODE" && task.reasons < 1) {
       this.#broken(`${effect.task} was refused without reasons`);
     }
     const name = effect.error ? `${effect.end}:${effect.error.code}` : effect.end;
@@ -323,7 +323,7 @@ export class Simulation {
 
   #onStart({ task: id, attempt, worker }: Extract<Effect, { type: "startTask" }>): void {
     const task = this.#tasks.get(id)!;
-    if (task.reasons < 2) this.#broken(`${id} is started without a reason`);
+    if (task.reasons < 1) this.#broken(`${id} is started without a reason`);
     const asked = askedBy(task);
     for (const other of this.#live.values()) {
       if (

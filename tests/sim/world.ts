@@ -6,7 +6,7 @@
  */
 import { RbeeError } from "../../protocol/error.ts";
 import { limits } from "../../protocol/limits.ts";
-import type { HiveStatus, WorkerGone } from "../../protocol/hive_routes.ts";
+import type { HiveStatus, WorkerGone } from "../../protocol/hive_status.ts";
 import type { WorkerRecord } from "../../protocol/worker.ts";
 import type { Demand } from "../../queen/known.ts";
 import type { Effect, SchedulerEvent, StreamEnd } from "../../queen/scheduler_messages.ts";

@@ -4,6 +4,7 @@
  * @module
  */
 import type { SeededRandom } from "../sim/seeded_random.ts";
+import { joined } from "./gguf_bytes.ts";
 
 const alignment = 32;
 const littleEndian = true;
@@ -107,9 +108,9 @@ const kinds: readonly Change[] = [
     return bytes;
   },
   (bytes, at, chance) => bytes.fill(chance.pick([0, 0xff, 0x20, 9]), at, at + chance.between(1, 64)),
-  (bytes, at, chance) => joined(bytes.subarray(0, at), bytes.subarray(at + chance.between(1, 40))),
+  (bytes, at, chance) => joined([bytes.subarray(0, at), bytes.subarray(at + chance.between(1, 40))]),
   (bytes, at, chance) =>
-    joined(bytes.subarray(0, at), bytes.subarray(at, at + chance.between(1, 400)), bytes.subarray(at)),
+    joined([bytes.subarray(0, at), bytes.subarray(at, at + chance.between(1, 400)), bytes.subarray(at)]),
   (bytes, at) => bytes.slice(0, at),
   (bytes, at, chance) => bytes.copyWithin(at, chance.between(0, at), at + chance.between(1, 100)),
 ];
@@ -123,16 +124,6 @@ function changed(bytes: Uint8Array<ArrayBuffer>, headerBytes: number, chance: Se
 }
 
 const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-
-function joined(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
 
 /** Bytes that are written one after the other. */
 class Bytes {
@@ -165,8 +156,8 @@ class Bytes {
 
   /** Returns all of it, up to the next multiple of the alignment, and that many zeros. */
   padded(zeros: number): Uint8Array<ArrayBuffer> {
-    const bytes = joined(...this.#parts);
-    return joined(bytes, new Uint8Array(Math.ceil(bytes.length / alignment) * alignment - bytes.length + zeros));
+    const bytes = joined(this.#parts);
+    return joined([bytes, new Uint8Array(Math.ceil(bytes.length / alignment) * alignment - bytes.length + zeros)]);
   }
 
   #number(size: number, write: (bytes: DataView) => void): this {

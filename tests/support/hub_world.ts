@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { DownloadRecord } from "../../protocol/hive_routes.ts";
+import type { DownloadRecord } from "../../protocol/hive_models.ts";
 import { type ParsedEvent, parseEvents } from "../../protocol/sse.ts";
 import { join } from "../../runtime/path.ts";
 import { type HubOptions, HubServer } from "./hub_server.ts";

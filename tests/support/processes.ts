@@ -91,13 +91,18 @@ function living(belongs: (pid: number) => boolean): ProcessEntry[] {
     .flatMap((pid) => belongs(pid) ? processOf(pid) ?? [] : []);
 }
 
+const rbeePrograms = /(^|\/)(rbee|rbee-keeper|queen-rbee|rbee-hive|llm-worker-rbee(-\w+)?)$/;
+
 /**
- * Leaves out a process that has only just been forked: until it becomes what it will be it goes by all of its parent's
- * arguments, and a hive that starts a worker was counted as two.
+ * Leaves out a process of rbee that has only just been forked: until it becomes what it will be it goes by all of its
+ * parent's arguments, and a hive that starts a worker was counted as two.
  */
 function begun(entries: readonly ProcessEntry[]): ProcessEntry[] {
-  const argsOf = new Map(entries.map(({ pid, args }) => [pid, args.join("\0")]));
-  return entries.filter(({ ppid, args }) => args.length === 0 || argsOf.get(ppid) !== args.join("\0"));
+  const textOf = ({ args }: ProcessEntry) => args.join("\0");
+  const programs = new Map(
+    entries.filter(({ args }) => rbeePrograms.test(args[0] ?? "")).map((entry) => [entry.pid, textOf(entry)]),
+  );
+  return entries.filter((entry) => programs.get(entry.ppid) !== textOf(entry));
 }
 
 function environmentOf(pid: number): string[] {

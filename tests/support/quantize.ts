@@ -12,6 +12,7 @@
  * @module
  */
 import { type GgufHeader, type GgufTensor, readGgufHeader } from "../../native/gguf.ts";
+import { joined, padded, text, u32, u64, upwards, writeAll } from "./gguf_bytes.ts";
 
 /** The types that can be written; the same can be read, and F32. */
 export type WeightType = "F16" | "Q8_0" | "Q4_0";
@@ -24,7 +25,6 @@ const types: Readonly<Record<WeightType, { type: number; fileType: number; block
 };
 
 const perBlock = 32;
-const alignment = 32;
 const numberType = 4;
 
 /** Writes the model `from` to the file `to` with matrices of that type. Throws for a model with other types than these. */
@@ -120,39 +120,4 @@ async function readAt(file: Deno.FsFile, offset: number, length: number): Promis
     filled += got;
   }
   return bytes;
-}
-
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-}
-
-const upwards = (bytes: number) => Math.ceil(bytes / alignment) * alignment;
-
-function padded(bytes: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(upwards(bytes.length));
-  whole.set(bytes);
-  return whole;
-}
-
-function u32(value: number): Uint8Array {
-  return new Uint8Array(new Uint32Array([value]).buffer);
-}
-
-function u64(value: number): Uint8Array {
-  return new Uint8Array(new BigUint64Array([BigInt(value)]).buffer);
-}
-
-function text(value: string): Uint8Array {
-  const bytes = new TextEncoder().encode(value);
-  return joined([u64(bytes.length), bytes]);
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { readGgufHeader } from "../../native/gguf.ts";
 import { tinyGguf } from "../../native/tiny.ts";
+import { joined, padded, text, u32, u64, upwards, writeAll } from "./gguf_bytes.ts";
 
 /** What to write. The default has 430 MB and takes about 20 ms per token on one core. */
 export interface SlowGgufOptions {
@@ -28,7 +29,6 @@ export const largeForm = { layers: 32, width: 896, weights: "F16" } as const;
 /** Of the weights' code: raising it makes new files. */
 const formatVersion = 1;
 const headWidth = 64;
-const alignment = 32;
 /** Odd on purpose: a pool that divides a row would make all rows of a matrix the same, and so all its outputs. */
 const poolBlocks = 65_537;
 
@@ -115,14 +115,6 @@ function bytesOf(dimensions: readonly number[], form: Form): number {
   const elements = dimensions.reduce((a, b) => a * b);
   if (dimensions.length === 1) return elements * 4;
   return form.weights === "F16" ? elements * 2 : elements / 32 * 34;
-}
-
-const upwards = (bytes: number) => Math.ceil(bytes / alignment) * alignment;
-
-function padded(bytes: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(upwards(bytes.length));
-  whole.set(bytes);
-  return whole;
 }
 
 async function header(tensors: readonly Tensor[], form: Form): Promise<Uint8Array> {
@@ -212,31 +204,4 @@ function xorshift(seed: number): () => number {
 async function writeRepeated(file: Deno.FsFile, pool: Uint8Array, bytes: number): Promise<void> {
   for (let left = bytes; left > 0; left -= pool.length) await writeAll(file, pool.subarray(0, left));
   await writeAll(file, new Uint8Array(upwards(bytes) - bytes));
-}
-
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-}
-
-function u32(value: number): Uint8Array {
-  return new Uint8Array(new Uint32Array([value]).buffer);
-}
-
-function u64(value: number): Uint8Array {
-  return new Uint8Array(new BigUint64Array([BigInt(value)]).buffer);
-}
-
-function text(value: string): Uint8Array {
-  const bytes = new TextEncoder().encode(value);
-  return joined([u64(bytes.length), bytes]);
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -7,9 +7,7 @@
 import { readGgufHeader } from "../../native/gguf.ts";
 import { tinyGguf } from "../../native/tiny.ts";
 import { fromFileUrl, join } from "../../runtime/path.ts";
-
-const alignment = 32;
-const upwards = (bytes: number) => Math.ceil(bytes / alignment) * alignment;
+import { joined, padded, u16, u32, u64, upwards } from "./gguf_bytes.ts";
 
 interface TensorPiece {
   /** Name, dimensions and type as they stand in the header. */
@@ -74,24 +72,4 @@ function fileOf(pairs: readonly Uint8Array[], tensors: readonly TensorPiece[]): 
 function pair(key: string, type: number, value: Uint8Array): Uint8Array {
   const name = new TextEncoder().encode(key);
   return joined([u64(name.length), name, u32(type), value]);
-}
-
-const u16 = (value: number) => new Uint8Array(new Uint16Array([value]).buffer);
-const u32 = (value: number) => new Uint8Array(new Uint32Array([value]).buffer);
-const u64 = (value: number) => new Uint8Array(new BigUint64Array([BigInt(value)]).buffer);
-
-function padded(bytes: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(upwards(bytes.length));
-  whole.set(bytes);
-  return whole;
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

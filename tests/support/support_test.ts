@@ -42,14 +42,16 @@ Deno.test("a process belongs to a world by its environment, also when its parent
 });
 
 Deno.test("a process that has only just been forked is not counted beside its parent, and is when that is gone", async () => {
-  const home = `/tmp/rbee-forked-${Deno.pid}`;
+  const home = newTemporaryFolder();
   // A subshell is such a process for as long as it lives.
+  const hive = join(home, "rbee-hive");
+  Deno.symlinkSync("/bin/sh", hive);
   const script = "(while :; do sleep 0.05; done) & echo begun; wait";
   const options = { args: ["-c", script], env: { RBEE_HOME: home } };
-  const parent = new Deno.Command("sh", { ...options, stdin: "null", stdout: "piped" }).spawn();
+  const parent = new Deno.Command(hive, { ...options, stdin: "null", stdout: "piped" }).spawn();
   const output = parent.stdout.getReader();
   await output.read();
-  const shells = () => processesOf(home).filter((entry) => programOf(entry) === "sh");
+  const shells = () => processesOf(home).filter((entry) => programOf(entry) === "rbee-hive");
   assert.deepEqual(shells().map(({ pid }) => pid), [parent.pid]);
   parent.kill("SIGKILL");
   await parent.status;
@@ -57,6 +59,7 @@ Deno.test("a process that has only just been forked is not counted beside its pa
   assert.ok(child && others.length === 0, "the child is alone now");
   killAll([child]);
   await output.cancel();
+  removeFolder(home);
 });
 
 Deno.test("the next run clears away what a killed one left", async () => {

@@ -27,7 +27,7 @@ const DOORS: Readonly<Record<string, RegExp>> = {
 
 /** Files that decide and do nothing: they import `protocol` and each other only, and get time and chance as arguments. */
 export const PURE =
-  /^(protocol\/|queen\/(by_key|fairness|fetches|fleet|hives|install_facts|install_plan|known|loading_timeout|model_facts|model_messages|model_work|node_error|outbox|placement|placing|plan\.|prefixes|queue_bound|retry|scheduled_task|scheduler|shell_words|slot_wait|spawn_work|spawns|speeds|ssh_failure|ssh_names|worker_memory|workers)|hive\/(preflight|reservations))/;
+  /^(protocol\/|queen\/(by_key|fairness|fetches|fleet|hives|install_facts|install_plan|known|loading_timeout|model_facts|model_messages|model_work|node_error|outbox|placement|placing|plan\.|prefixes|queue_bound|retry|scheduled_task|scheduler|shell_words|slot_wait|spawn_work|spawns|speeds|ssh_failure|ssh_names|worker_loads|worker_memory|workers)|hive\/(preflight|reservations))/;
 
 /** Libraries that `protocol` may use: they do no I/O. */
 const PROTOCOL_LIBRARIES = /^(zod|eventsource-parser)$/;
