@@ -87,7 +87,8 @@ export class Part implements AsyncDisposable {
   /** Throws away what is here. `etag` is that of the bytes that come next. */
   async restart(etag: string | null): Promise<void> {
     await this.#writing.catch(() => {});
-    await this.#file.truncate(0);
+    // ext4 takes all of a file that was ever cut to its disk when somebody closes it, and holds us up meanwhile.
+    if ((await this.#file.stat()).size > 0) await this.#file.truncate(0);
     await this.#file.seek(0, Deno.SeekMode.Start);
     this.#hash = createHash("sha256");
     this.#bytes = 0;
@@ -134,7 +135,7 @@ export class Part implements AsyncDisposable {
     await this.#syncing;
   }
 
-  /** Resolves when it is on the disk too: a file system may do that when any reader closes the file, and hold us up. */
+  /** Resolves when it is on the disk too: else a file system may do that when any reader closes the file. */
   async sync(): Promise<void> {
     await this.settle();
     if (this.#unsynced === 0) return;
@@ -178,7 +179,7 @@ export class Part implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.sync().catch(() => {}); // said by `add`
+    await this.settle().catch(() => {}); // said by `add`
     // Of a download to which nothing came nothing stays; whoever waits for the part makes a new one.
     if (this.#bytes === 0 && await isStillAt(partOf(this.path), this.#file)) await this.discard();
     this.#file.close();

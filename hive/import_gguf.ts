@@ -42,15 +42,17 @@ const nameCharsMax = 120;
 export async function* ggufFolder(folder: string): AsyncGenerator<Finding> {
   const root = await Deno.realPath(folder);
   const walk = walkFolder(root, { entriesMax: limits.importEntriesMax, depthMax: folderDepthMax });
+  let isEmpty = true;
   for (let next = await walk.next();; next = await walk.next()) {
     if (next.done) {
       if (next.value) {
         yield { path: folder, reason: `it has more than ${limits.importEntriesMax} entries, or is too deep` };
-      }
+      } else if (isEmpty) yield { path: folder, reason: "it has no file that is called *.gguf" };
       return;
     }
     const { path, isSymlink } = next.value;
     if (!/\.gguf$/i.test(path) || (splitOf(path)?.number ?? 1) !== 1) continue;
+    isEmpty = false;
     const within = isSymlink ? await fileWithin(root, path) : undefined;
     if (within && "reason" in within) yield { path, reason: within.reason };
     else yield ggufCandidate(path);

@@ -10,6 +10,7 @@ import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import { dirname } from "../runtime/path.ts";
 import { isDiskFull } from "../runtime/paths.ts";
+import { makeFolders } from "./model_places.ts";
 import { Steps } from "./progress_steps.ts";
 import type { Waiter } from "./verify.ts";
 
@@ -47,7 +48,7 @@ export async function placeFiles(
   try {
     const copies: Move[] = [];
     for (const move of moves) {
-      await makeFolder(options.root, dirname(move.to));
+      await makeFolders(options.root, dirname(move.to).slice(options.root.length + 1).split("/"));
       if (!await link(move.from, move.to + mark)) copies.push(move);
     }
     await checkSpace(copies);
@@ -62,17 +63,6 @@ export async function placeFiles(
     for (const { to } of moves) await Deno.remove(to + mark).catch(() => {}); // it may not have come to be
     throw error instanceof RbeeError || options.waiter.signal.aborted ? error : notWritable(moves[0].to, error);
   }
-}
-
-/** A link on the way would lead out of the models folder. */
-async function makeFolder(root: string, folder: string): Promise<void> {
-  await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
-  if (await Deno.realPath(folder) === folder && folder.startsWith(`${root}/`)) return;
-  throw new RbeeError("ACCESS_DENIED", {
-    message: `Cannot write to ${folder}: it leads out of the models folder`,
-    details: { path: folder },
-    hint: "Remove the link that is in its place",
-  });
 }
 
 /** Returns whether it could be linked: not across disks, not where the system forbids it for other people's files. */

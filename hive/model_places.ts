@@ -27,9 +27,15 @@ export function placeOf(ref: RemoteRef, file: string): string {
  */
 export async function makePlace(folder: string, place: string): Promise<string> {
   await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
-  const root = await Deno.realPath(folder);
   const parts = place.split("/");
   const name = parts.pop() ?? "";
+  const path = `${await makeFolders(await Deno.realPath(folder), parts)}/${name}`;
+  for (const one of [path, partOf(path), stateOf(path)]) await checkNoLink(one);
+  return path;
+}
+
+/** Makes folders below a real path, one in the other, and returns the last one's path. Throws as `makePlace` does. */
+export async function makeFolders(root: string, parts: readonly string[]): Promise<string> {
   // Step by step: `recursive` would go through a link and make folders wherever it leads.
   let at = root;
   for (const part of parts) {
@@ -40,9 +46,7 @@ export async function makePlace(folder: string, place: string): Promise<string> 
     const info = await Deno.lstat(at);
     if (!info.isDirectory) throw leadsOut(at, info.isSymlink);
   }
-  const path = `${at}/${name}`;
-  for (const one of [path, partOf(path), stateOf(path)]) await checkNoLink(one);
-  return path;
+  return at;
 }
 
 /** The file while it arrives. */

@@ -145,7 +145,7 @@ async function removeLeftovers(
     if (file !== relative && relative.endsWith(".rbee.json") && !await isGone(`${folder}/${file}`)) continue;
     if (await isLocked(`${folder}/${file}.part`)) {
       if (!isAll) continue;
-      throw inUse(printModelRef(ref), "it is being downloaded", "Wait for its end, or cancel it");
+      throw inUse(printModelRef(ref), "it is being downloaded", "Wait for its end, or end what fetches it with Ctrl+C");
     }
     bytes = (bytes ?? 0) + (await removeFile(path) ?? 0);
     await removeEmptyFolders(models.folder, dirname(path));

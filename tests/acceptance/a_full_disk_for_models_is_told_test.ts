@@ -37,12 +37,13 @@ Deno.test({
   name: name("a model that does not fit on the disk is refused before a byte of it comes"),
   ignore: !canMount(),
   fn: () =>
-    onDisk("64m", async (at) => {
+    onDisk("64m", async (at, disk) => {
       const { last } = await at.pull(ref);
       assert.equal(last.error?.code, "INSUFFICIENT_DISK");
       assert.match(last.message ?? "", /need \d+ MB on the disk of .*, have \d+ MB/);
       assert.match(last.error?.hint ?? "", /rbee models rm/);
       assert.equal(at.hub.bytesSent(), 0);
+      assert.deepEqual([...Deno.readDirSync(disk)], [], "nor is a folder of it made");
     }),
 });
 

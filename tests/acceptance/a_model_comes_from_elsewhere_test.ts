@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { RbeeError } from "../../protocol/error.ts";
 import { hiveRoutes } from "../../protocol/hive_routes.ts";
@@ -72,6 +73,27 @@ Deno.test("a model on a web server is fetched by its address, and must be a mode
     assert.match(wrong.last.message ?? "", /no GGUF file/);
     assert.deepEqual(at.files().length, 1, "and nothing of it is left");
     assert.equal((await at.ask(`${at.hub.url}/${repo}/resolve/main/none.gguf`)).json.error.code, "MODEL_NOT_FOUND");
+  });
+});
+
+/** Returns the model with a header that calls it an adapter; two pairs more, together 64 bytes, keep what follows in its place. */
+function adapterOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const text = (
+    value: string,
+  ) => [...new Uint8Array(new BigUint64Array([BigInt(value.length)]).buffer), ...Buffer.from(value)];
+  const pairs = [...text("general.type"), 8, 0, 0, 0, ...text("adapter"), ...text("general.fill"), 0, 0, 0, 0, 0];
+  const whole = new Uint8Array([...bytes.subarray(0, 24), ...pairs, ...bytes.subarray(24)]);
+  whole[16] += 2;
+  return whole;
+}
+
+Deno.test("a whole file that is no language model is refused and not kept", async () => {
+  await inHubWorld(async (at) => {
+    await at.hub.add(repo, { "story-lora-F16.gguf": adapterOf(modelOf(0)) });
+    const { last } = await at.pull(`hf:${repo}`);
+    assert.equal(last.error?.code, "MODEL_INCOMPATIBLE", last.message);
+    assert.match(last.message ?? "", /story-lora-F16\.gguf: it is an adapter, no language model/);
+    assert.deepEqual(at.files(), []);
   });
 });
 

@@ -176,6 +176,11 @@ Deno.test("what is no model is left with a reason, and two files of one name are
     assert.equal((await importFrom(world, join(folder, "noise.gguf"))).error?.code, "MODEL_LOAD_FAILED");
     assert.equal((await importFrom(world, join(folder, "none.gguf"))).error?.code, "MODEL_NOT_FOUND");
     assert.equal((await importFrom(world, "m/a")).error?.code, "INVALID_REQUEST");
+    const bare = join(world.userHome, "bare");
+    put(join(bare, "notes.txt"), "no model");
+    assert.deepEqual((await importFrom(world, bare)).skipped, [
+      { path: bare, reason: "it has no file that is called *.gguf" },
+    ]);
     // all files of a split model are linked into its worker's folder
     const body = { model_ref: "import:whole" };
     assert.equal((await world.call({ who: "hive" }, "POST /v1/workers/spawn", { body })).status, 200);
@@ -208,4 +213,18 @@ Deno.test("imports and removals of one model at once are harmless", () =>
     assert.equal(rows.length, 1);
     const names = [...Deno.readDirSync(dirname(rows[0].local_path))].map(({ name }) => name);
     assert.deepEqual(names.sort(), ["own.gguf", "own.gguf.rbee.json"]);
+  }, () => new World()));
+
+Deno.test("nothing is made or written behind a link in the models folder", () =>
+  inWorld(async (world) => {
+    const outside = join(world.userHome, "outside");
+    Deno.mkdirSync(outside);
+    Deno.mkdirSync(join(world.home, "models/import"), { recursive: true });
+    Deno.symlinkSync(outside, join(world.home, "models/import/ollama"));
+    const folder = join(world.userHome, ".ollama");
+    put(join(folder, `models/blobs/sha256-${tinyHex}`));
+    manifest(world, "registry.ollama.ai/library/story/1", layers(`sha256:${tinyHex}`));
+    await world.startHive();
+    assert.match(JSON.stringify(await importFrom(world, folder)), /it is a link, which may lead anywhere/);
+    assert.deepEqual([...Deno.readDirSync(outside)], []);
   }, () => new World()));
