@@ -54,7 +54,8 @@ export async function inferMidStream(
 
 /** Asserts that the next `infer` works, and returns it. */
 export async function nextInferWorks(world: World): Promise<Finished> {
-  const finished = await world.run("rbee", ["infer", "--prompt", "hello", "--max-tokens", "4"]);
+  const args = ["infer", "--prompt", "hello", "--max-tokens", "8", "--ignore-eos", "--temperature", "0"];
+  const finished = await world.run("rbee", args);
   assert.equal(finished.code, 0, `the next infer: ${finished.stderr}`);
   assert.match(finished.stdout, /\S/, "the next infer writes text");
   return finished;

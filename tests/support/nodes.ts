@@ -99,11 +99,11 @@ export class Node {
     return program;
   }
 
-  /** Runs a short inference on it. */
+  /** Runs a short inference on it. Its model has random weights: left to chance it may say nothing at all. */
   async infer(): Promise<Finished> {
     const model = this.modelThere(await lastingModel());
-    const args = ["infer", "--node", this.name, "--model", model, "--prompt", "hello", "--max-tokens", "4"];
-    return await this.world.run("rbee", args, { withinMs: 30_000 });
+    const args = ["infer", "--node", this.name, "--model", model, "--prompt", "hello", "--max-tokens", "8"];
+    return await this.world.run("rbee", [...args, "--ignore-eos", "--temperature", "0"], { withinMs: 30_000 });
   }
 
   /** Asserts that the next inference on it works. */
