@@ -85,7 +85,7 @@ async function denoTest(args: readonly string[], { tally, isWhole, signal }: Den
 /** Two files at a time: more would make tests of time-outs wait for a core. Scenarios by themselves wait most of the time. */
 function jobsFor(args: readonly string[]): string {
   const paths = args.filter((arg) => !arg.startsWith("-"));
-  return paths.length > 0 && paths.every((path) => path.startsWith("tests/features")) ? "4" : "2";
+  return paths.length > 0 && paths.every((path) => path.startsWith("tests/features")) ? "6" : "2";
 }
 
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
