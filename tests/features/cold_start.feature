@@ -12,12 +12,13 @@ Feature: From a command to tokens on another machine
     And the login to "workstation" is the registered one, and a hive of the queen's runs there
     And "workstation" is reachable and was connected just now
     And the hive of "workstation" has this build's version and is alive
+    # So small a model may be in memory before anybody was told of its layers; S31 follows a large one.
     And stderr holds these lines in order
       | Starting the hive on workstation                             |
       | Downloading: \d+% \(\d\.\d MB / 5\.0 MB\) \d+\.\d MB/s       |
       | Downloading: 100% \(5\.0 MB / 5\.0 MB\)                      |
       | Starting a worker on workstation                             |
-      | Loading: 100% \(\d+/\d+ layers\)                             |
+      | is in memory after \d+\.\d s                                 |
       | 20 tokens, .*MAX_TOKENS                                      |
     And the hub sent the model to "workstation" once
     And the catalog of "workstation" has the model
