@@ -11,11 +11,11 @@ import { basename, join } from "../runtime/path.ts";
 import type { ArrivedFile } from "./arrival.ts";
 import type { CatalogEntry } from "./catalog.ts";
 import { bytesHere, hasFile } from "./download_part.ts";
-import { digestOf, lookUpRemote, type RemoteFile, type RemoteModel, type RemoteRef } from "./hub.ts";
+import { digestOf, modelDigest } from "./model_digest.ts";
+import { lookUpRemote, type RemoteFile, type RemoteModel, type RemoteRef } from "./hub.ts";
 import { shapeAtHub } from "./hub_header.ts";
 import { countDownloaded, setDownloadsActive } from "./measures.ts";
 import { ModelDownload } from "./model_download.ts";
-import { modelDigest } from "./model_file.ts";
 import { placeOf } from "./model_places.ts";
 import { digestsBeside } from "./sidecar.ts";
 

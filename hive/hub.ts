@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import * as z from "zod";
 import { RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
@@ -14,6 +13,7 @@ import { askForJson, leave, notUnderstood, trying } from "./hub_call.ts";
 import { ask } from "./hub_fetch.ts";
 import { candidatesOf, choose, type ListedFile } from "./hub_listing.ts";
 import { lookAtServer, refusalOfServer, toldDigest } from "./hub_web.ts";
+import { digestOf } from "./model_digest.ts";
 
 /** A reference to something that is not on this machine. */
 export type RemoteRef = Extract<ModelRef, { provider: "hf" | "http" }>;
@@ -104,13 +104,6 @@ async function atHub(ref: RemoteRef & { provider: "hf" }, lookUp: LookUp): Promi
   }
   const { quantization, sizeBytes } = chosen;
   return { ref: told, quantization, sizeBytes, files: known, digest: digestOf(known.map(({ sha256 }) => sha256)) };
-}
-
-/** Returns the digest of a model from those of its files; null when one is unknown. */
-export function digestOf(files: readonly (string | null)[]): string | null {
-  if (files.some((digest) => digest === null)) return null;
-  if (files.length === 1) return `sha256:${files[0]}`;
-  return `sha256:${createHash("sha256").update(files.join("\n")).digest("hex")}`;
 }
 
 const repoInfo = z.object({ sha: z.string().regex(/^[0-9a-f]{7,64}$/).optional() });

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import type { GgufHeader } from "../native/gguf.ts";
 import { shapeOf } from "../native/gguf_shape.ts";
 import { RbeeError } from "../protocol/error.ts";
@@ -11,6 +10,7 @@ import { basename } from "../runtime/path.ts";
 import type { CatalogRow, ModelFile } from "./catalog.ts";
 import { checkGguf } from "./gguf_check.ts";
 import { filesOfModel } from "./model_names.ts";
+import { modelDigest } from "./model_digest.ts";
 
 /** What the files of a model tell. */
 export type ModelOnDisk = Pick<
@@ -51,17 +51,6 @@ export async function readModel(
 }
 
 const sizeOf = (files: readonly ModelFile[]) => files.reduce((sum, { size }) => sum + size, 0);
-
-/**
- * Returns the digest of a model: of one file its own, of several that of their digests (64 hex digits), one a line; null
- * when one of them is unknown.
- */
-export function modelDigest(files: readonly { readonly digest: string | null }[]): string | null {
-  const digests = files.flatMap(({ digest }) => digest?.replace("sha256:", "") ?? []);
-  if (digests.length < files.length || files.length === 0) return null;
-  if (digests.length === 1) return `sha256:${digests[0]}`;
-  return `sha256:${createHash("sha256").update(digests.join("\n")).digest("hex")}`;
-}
 
 /** Returns a file as it is now, without its digest. Throws `MODEL_NOT_FOUND` or `ACCESS_DENIED`. */
 export async function statModelFile(path: string): Promise<Omit<ModelFile, "digest">> {

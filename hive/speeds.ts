@@ -6,7 +6,7 @@
  */
 import * as z from "zod";
 import { limits } from "../protocol/limits.ts";
-import { type NodeSpeed, nodeSpeed } from "../protocol/hive_status.ts";
+import { type NodeSpeed, nodeSpeed, sizeClass } from "../protocol/hive_status.ts";
 import type { WorkDone } from "../protocol/worker.ts";
 import type { CalibrationMachine } from "./calibration.ts";
 
@@ -99,11 +99,6 @@ export class Speeds {
       return false; // a full disk: nothing that stops a worker
     }
   }
-}
-
-/** Returns the power of two that these bytes lie above. */
-export function sizeClass(sizeBytes: number): number {
-  return sizeBytes < 1 ? 0 : Math.floor(Math.log2(sizeBytes));
 }
 
 const keyOf = (one: Pick<Learned, "backend" | "device" | "size_class">) =>

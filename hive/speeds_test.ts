@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { sizeClass, Speeds } from "./speeds.ts";
+import { sizeClass } from "../protocol/hive_status.ts";
+import { Speeds } from "./speeds.ts";
 
 const here = { hostname: "one", cpuCores: 4 };
 const key = { backend: "cpu", device: 0, sizeBytes: 100_000_000 } as const;

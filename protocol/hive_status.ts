@@ -12,7 +12,7 @@ import { workerRecord } from "./worker.ts";
 export const nodeSpeed = z.object({
   backend,
   device: z.number().int(),
-  /** The power of two that the weights' bytes lie above: floor(log2(size_bytes)). */
+  /** The power of two that the weights' bytes lie above, see `sizeClass`. */
   size_class: z.number().int(),
   prefill_tokens_per_second: z.number(),
   decode_tokens_per_second: z.number(),
@@ -21,6 +21,11 @@ export const nodeSpeed = z.object({
 
 /** What a machine can compute with, measured. */
 export type NodeSpeed = z.infer<typeof nodeSpeed>;
+
+/** Returns the `size_class` of weights of that many bytes. */
+export function sizeClass(sizeBytes: number): number {
+  return sizeBytes < 1 ? 0 : Math.floor(Math.log2(sizeBytes));
+}
 
 /** Schema of what a hive sends on its `GET /v1/events`: the whole picture, after each change. */
 export const hiveStatus = z.object({

@@ -3,8 +3,8 @@ import { type ErrorCode, RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import type { ModelFacts } from "../protocol/model.ts";
 import type { WorkerRecord } from "../protocol/worker.ts";
-import { Scheduler } from "./scheduler.ts";
-import type { Effect, SchedulerEvent, TaskWish } from "./scheduler_messages.ts";
+import type { Effect, TaskWish } from "./scheduler_messages.ts";
+import { SchedulerBench, workerRecord as record } from "./testdata/scheduler_bench.ts";
 
 const mb = 1024 * 1024;
 const model = "hf:org/repo:Q4_K_M";
@@ -14,21 +14,12 @@ const facts = (more: Partial<ModelFacts> = {}): ModelFacts => ({
 });
 
 /** A scheduler with machines of some memory, and what they show. */
-class Bench {
-  now = 1_000;
-  readonly effects: Effect[] = [];
-  readonly scheduler: Scheduler;
+class Bench extends SchedulerBench {
   readonly #nodes: readonly string[];
 
   constructor(...nodes: string[]) {
+    super(nodes);
     this.#nodes = nodes;
-    this.scheduler = new Scheduler({ nodes, loadMs: 300_000, spawnMs: 60_000, random: () => 0 });
-  }
-
-  tell(event: SchedulerEvent): Effect[] {
-    const effects = this.scheduler.handle(event, this.now);
-    this.effects.push(...effects);
-    return effects;
   }
 
   /** A machine with 8,000 MB, so much of it free, whose hive shows these workers and models. */
@@ -57,28 +48,6 @@ class Bench {
   known(node = "local", more: Partial<ModelFacts> = {}): Effect[] {
     return this.tell({ type: "modelKnown", node, model, facts: facts(more), onDisk: false, downloadBytes: 1_000 * mb });
   }
-
-  fire(timer: string): Effect[] {
-    const set = this.effects.findLast((e) => e.type === "setTimer" && e.timer === timer);
-    if (set?.type !== "setTimer") throw new Error(`the timer ${timer} was never set`);
-    this.now += set.ms;
-    return this.tell({ type: "timerFired", timer });
-  }
-}
-
-function record(more: Partial<WorkerRecord> = {}): WorkerRecord {
-  return {
-    ...{
-      id: "worker-a",
-      url: "http://127.0.0.1:8081",
-      port: 8081,
-      model_ref: "builtin:tiny",
-      backend: "cpu",
-      device: 0,
-    },
-    ...{ state: "idle", slots_total: 1, slots_available: 1, last_activity_unix: 0, failed_health_checks: 0, pid: 1 },
-    ...more,
-  };
 }
 
 const of = <T extends Effect["type"]>(effects: Effect[], type: T) =>

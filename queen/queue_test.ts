@@ -6,6 +6,7 @@ import { Outbox } from "./outbox.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { Effect, SchedulerEvent, TaskWish } from "./scheduler_messages.ts";
 import { SlotWait } from "./slot_wait.ts";
+import { workerRecord } from "./testdata/scheduler_bench.ts";
 
 const model = "builtin:tiny";
 
@@ -38,10 +39,7 @@ class Bench {
   }
 }
 
-const record: WorkerRecord = {
-  ...{ id: "w", url: "http://127.0.0.1:8081", port: 8081, model_ref: model, backend: "cpu", device: 0, state: "idle" },
-  ...{ slots_total: 1, slots_available: 1, last_activity_unix: 0, failed_health_checks: 0, pid: 1 },
-};
+const record = workerRecord({ id: "w" });
 
 function statusOf(workers: WorkerRecord[]): HiveStatus {
   const speed = { prefill_tokens_per_second: 1e6, decode_tokens_per_second: 10, tasks: 1 };

@@ -2,19 +2,13 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { type ErrorCode, RbeeError } from "../protocol/error.ts";
 import { limits } from "../protocol/limits.ts";
 import type { WorkerRecord } from "../protocol/worker.ts";
-import { Scheduler } from "./scheduler.ts";
-import type { Effect, SchedulerEvent, StreamEnd, TaskWish } from "./scheduler_messages.ts";
+import type { Effect, StreamEnd, TaskWish } from "./scheduler_messages.ts";
+import { SchedulerBench, workerRecord as record } from "./testdata/scheduler_bench.ts";
 
 /** A scheduler with one machine, a clock that a test moves, and the effects so far. */
-class Bench {
-  now = 1_000;
-  readonly effects: Effect[] = [];
-  readonly scheduler = new Scheduler({ nodes: ["local"], loadMs: 300_000, spawnMs: 60_000, random: () => 0 });
-
-  tell(event: SchedulerEvent): Effect[] {
-    const effects = this.scheduler.handle(event, this.now);
-    this.effects.push(...effects);
-    return effects;
+class Bench extends SchedulerBench {
+  constructor() {
+    super(["local"]);
   }
 
   /** A machine whose hive shows these workers. */
@@ -41,32 +35,6 @@ class Bench {
   streamEnded(task: string, end: StreamEnd, attempt = 1): Effect[] {
     return this.tell({ type: "streamEnded", task, attempt, end });
   }
-
-  /** Fires a timer at its time. */
-  fire(timer: string): Effect[] {
-    const set = this.effects.findLast((e) => e.type === "setTimer" && e.timer === timer);
-    if (set?.type !== "setTimer") throw new Error(`the timer ${timer} was never set`);
-    this.now += set.ms;
-    return this.tell({ type: "timerFired", timer });
-  }
-}
-
-function record(more: Partial<WorkerRecord> = {}): WorkerRecord {
-  return {
-    id: "worker-a",
-    url: "http://127.0.0.1:8081",
-    port: 8081,
-    model_ref: "builtin:tiny",
-    backend: "cpu",
-    device: 0,
-    state: "idle",
-    slots_total: 1,
-    slots_available: 1,
-    last_activity_unix: 0,
-    failed_health_checks: 0,
-    pid: 1,
-    ...more,
-  };
 }
 
 const types = (effects: Effect[]) => effects.map((e) => e.type);

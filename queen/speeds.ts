@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { NodeSpeed } from "../protocol/hive_status.ts";
+import { type NodeSpeed, sizeClass } from "../protocol/hive_status.ts";
 import type { Backend } from "../protocol/node.ts";
 
 /** Tokens per second of one stream that has the device for itself. */
@@ -42,20 +42,20 @@ export function speedOf(
   sizeBytes: number | undefined,
 ): Speed {
   const size = sizeBytes || usualModelBytes;
-  const sizeClass = Math.floor(Math.log2(size));
+  const wanted = sizeClass(size);
   let nearest: NodeSpeed | undefined;
   for (const speed of speeds ?? []) {
     if (speed.backend !== where.backend || speed.device !== where.device || !(speed.decode_tokens_per_second > 0)) {
       continue;
     }
-    if (Math.abs(speed.size_class - sizeClass) > classesAwayMax) continue;
-    if (!nearest || Math.abs(speed.size_class - sizeClass) < Math.abs(nearest.size_class - sizeClass)) nearest = speed;
+    if (Math.abs(speed.size_class - wanted) > classesAwayMax) continue;
+    if (!nearest || Math.abs(speed.size_class - wanted) < Math.abs(nearest.size_class - wanted)) nearest = speed;
   }
   if (!nearest) {
     const decode = Math.min(decodeMax, usual[where.backend].bytes / size);
     return { decode, prefill: decode * usual[where.backend].prefill, isMeasured: false };
   }
-  const scale = nearest.size_class === sizeClass ? 1 : middle * 2 ** nearest.size_class / size;
+  const scale = nearest.size_class === wanted ? 1 : middle * 2 ** nearest.size_class / size;
   const decode = nearest.decode_tokens_per_second * scale;
   const prefill = nearest.prefill_tokens_per_second > 0
     ? nearest.prefill_tokens_per_second * scale
