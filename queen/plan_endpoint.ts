@@ -12,6 +12,7 @@ import { within } from "../runtime/process.ts";
 import { type Endpoint, endpoint } from "../runtime/serve.ts";
 import type { Effects } from "./effects.ts";
 import type { HiveNews } from "./hive_news.ts";
+import { hiveUp } from "./hive_up.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { Tasks } from "./tasks.ts";
 
@@ -35,19 +36,10 @@ export function planEndpoint(parts: PlanParts): Endpoint {
 }
 
 /** Waits until every hive has shown what it has, or could not be had, or the time is over. */
-async function askHives({ scheduler, effects, news }: PlanParts, only: string | undefined): Promise<void> {
-  const missing = new Set(
-    scheduler.nodes().filter((n) => n.hive !== "up" && (only === undefined || n.name === only)).map((n) => n.name),
-  );
-  if (missing.size === 0) return;
-  const all = Promise.withResolvers<void>();
-  using _listening = news.listen((one) => {
-    if (one.kind === "told") return;
-    missing.delete(one.node);
-    if (missing.size === 0) all.resolve();
-  });
-  for (const node of [...missing]) effects.dispatch({ type: "hiveWanted", node });
-  await within(all.promise, limits.planHivesMs);
+async function askHives(parts: PlanParts, only: string | undefined): Promise<void> {
+  const missing = parts.scheduler.nodes().filter((n) => n.hive !== "up" && (only === undefined || n.name === only));
+  if (missing.length === 0) return;
+  await within(Promise.allSettled(missing.map(({ name }) => hiveUp(name, parts))), limits.planHivesMs);
 }
 
 async function askModel(
